@@ -40,7 +40,6 @@ def alembic(dsn: str, verb: Callable[[Config, str], object], revision: str) -> N
     """Run one of Alembic's commands on a warehouse."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WAREHOUSE_DSN", dsn)
-        patch.chdir(ROOT)
         verb(Config(ROOT / "alembic.ini"), revision)
 
 

@@ -96,7 +96,7 @@ class Database:
         (row,) = self.query(statement, params)
         return row
 
-    def value(self, statement: str, params: Params = None) -> Any:  # noqa: ANN401 - whatever the column holds
+    def value(self, statement: str, params: Params = None) -> Any:
         """Return the one value of a query."""
         (value,) = self.row(statement, params)
         return value
@@ -237,7 +237,7 @@ class Flow:
         assert self.warehouse.query("select * from stg.completed_member") == []
 
 
-def wait_until(condition: Callable[[], object], timeout: float = 20, what: str = "the condition") -> Any:  # noqa: ANN401
+def wait_until(condition: Callable[[], object], timeout: float = 20, what: str = "the condition") -> Any:
     """Poll until the condition returns something true, and return that."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
