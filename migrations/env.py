@@ -9,26 +9,30 @@ from __future__ import annotations
 import logging
 import os
 from logging.config import fileConfig
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 from alembic import context
+from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
+from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import create_engine
 from sqlalchemy.dialects.postgresql.base import ischema_names
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from db.metadata import PgLsn, metadata
-from migrations import procedures
-from migrations.script import run
+from migrations import jobs, procedures
+from migrations.script import AS_ADMIN, AS_OWNER, run
 
-LOCK = "hashtextextended('headrace: deployment', 0)"
+LOCK = "select pg_advisory_lock(hashtextextended('headrace: deployment', 0))"
+DROP_VERSION = "drop table public.alembic_version;"
 SCHEMAS = {"etl", "mrr", "stg", "dwh"}
 log = logging.getLogger("alembic.headrace")
 
 
-def is_ours(name: str | None, kind: str, parents: Any) -> bool:  # noqa: ANN401 - Alembic's mapping
+def is_ours(name: str | None, kind: str, parents: Any) -> bool:
     """Tell whether ``alembic check`` compares a thing: schemas of ours, and in them the tables that revisions own."""
     if kind == "schema":
         return name in SCHEMAS
@@ -37,7 +41,7 @@ def is_ours(name: str | None, kind: str, parents: Any) -> bool:  # noqa: ANN401 
     return True
 
 
-def configure(**options: Any) -> None:  # noqa: ANN401 - passed on to Alembic
+def configure(**options: Any) -> None:
     """Configure Alembic's context in the same way for every command."""
     context.configure(
         target_metadata=metadata,
@@ -52,10 +56,17 @@ def configure(**options: Any) -> None:  # noqa: ANN401 - passed on to Alembic
 
 def is_deployment() -> bool:
     """Tell whether the command upgrades, and has come to the head."""
-    migration = context.get_context()
-    heads = set(ScriptDirectory.from_config(context.config).get_heads())
-    reached = set(steps[-1].destination_revision_ids) if steps else set(migration.get_current_heads())
-    return command() == "upgrade" and reached == heads
+    return command() == "upgrade" and reached() == set(ScriptDirectory.from_config(context.config).get_heads())
+
+
+def is_removal() -> bool:
+    """Tell whether the command has taken the last revision back."""
+    return command() == "downgrade" and not reached()
+
+
+def reached() -> set[str]:
+    """Return the revisions that the database is at, or will be after the printed script."""
+    return set(steps[-1].destination_revision_ids if steps else context.get_context().get_current_heads())
 
 
 def command() -> str:
@@ -64,48 +75,90 @@ def command() -> str:
     return name
 
 
-def connect() -> psycopg.Connection:
-    """Connect to the warehouse."""
+def connect(*, autocommit: bool = False, **options: Any) -> psycopg.Connection:
+    """Connect to the warehouse's database, or to another one of its cluster."""
     dsn = os.environ.get("WAREHOUSE_DSN")
-    if not dsn:
-        raise CommandError("WAREHOUSE_DSN is not set: it names the warehouse, postgresql://user:password@host:port/database")
     try:
-        connection = psycopg.connect(dsn, application_name="headrace deployment", options="-c search_path=pg_catalog,pg_temp")
+        parts: dict[str, Any] = conninfo_to_dict(dsn or "", application_name="headrace deployment", **options)
+    except psycopg.Error:
+        dsn = None  # what libpq says of it may hold the password
+    if not dsn:
+        raise CommandError("WAREHOUSE_DSN must name the warehouse: postgresql://user:password@host:port/database")
+    parts["options"] = f"{parts.get('options') or ''} -c search_path=pg_catalog,pg_temp"
+    try:
+        connection = psycopg.connect(**parts, autocommit=autocommit)
     except psycopg.Error as error:
-        raise CommandError(f"cannot connect to the warehouse that WAREHOUSE_DSN names: {error}") from None
-    connection.add_notice_handler(lambda notice: log.info("%s: %s", notice.severity, notice.message_primary))
+        raise CommandError(f"cannot connect to database {parts.get('dbname')}: {error}") from None
+    connection.add_notice_handler(show)
     return connection
+
+
+def show(notice: psycopg.errors.Diagnostic) -> None:
+    """Log what the server says besides results."""
+    level = logging.WARNING if notice.severity_nonlocalized == "WARNING" else logging.INFO
+    log.log(level, "%s: %s", notice.severity, " ".join(filter(None, (notice.message_primary, notice.message_hint))))
+
+
+def connect_scheduler(warehouse: psycopg.Connection) -> psycopg.Connection:
+    """Connect to the database that pg_cron lives in, or once more to the warehouse where that is not known."""
+    ((place,),) = warehouse.execute(jobs.PLACE).fetchall()
+    return connect(autocommit=True, dbname=place or warehouse.info.dbname)
+
+
+def deploy(migration: MigrationContext, *, everything: bool) -> None:
+    """Bring procedures/ and jobs/ into the database, within the open transaction."""
+    run(AS_OWNER, migration)
+    procedures.deploy(migration, everything=everything)
+    jobs.declare(migration)
+    run(AS_ADMIN, migration)
 
 
 def run_offline() -> None:
     """Print everything as SQL that psql can run."""
     configure(dialect_name="postgresql")
+    migration = context.get_context()
     with context.begin_transaction():
         context.run_migrations()
         if is_deployment():
-            run(procedures.script(), context.get_context())
+            deploy(migration, everything=True)
+        elif is_removal():
+            run(DROP_VERSION, migration)
+    if is_deployment():
+        run(jobs.DECLARED + jobs.SYNCHRONISE + jobs.RECORD, migration)
 
 
 def run_online() -> None:
     """Migrate, and deploy."""
     with create_engine("postgresql+psycopg://", creator=connect, poolclass=NullPool).connect() as connection:
         configure(connection=connection)
+        migration = context.get_context()
+        driver = cast("psycopg.Connection", connection.connection.driver_connection)
         if command() in ("upgrade", "downgrade"):
-            connection.exec_driver_sql(f"select pg_advisory_lock({LOCK})")
+            connection.exec_driver_sql(LOCK)
             connection.commit()
         with context.begin_transaction():
+            warehouse_id = jobs.identify(driver) if command() == "downgrade" else None
             context.run_migrations()
             if is_deployment():
-                driver = connection.connection.driver_connection
-                count = procedures.deploy(driver, everything=bool(steps))
-                log.info("Deployed %s files of procedures/", count)
+                deploy(migration, everything=bool(steps))
+            elif is_removal():
+                run(DROP_VERSION, migration)
+                if warehouse_id:
+                    with connect_scheduler(driver) as scheduler:
+                        jobs.unschedule(warehouse_id, scheduler)
+        if is_deployment():
+            with connect_scheduler(driver) as scheduler:
+                jobs.synchronise(driver, scheduler)
 
 
 steps: list[Any] = []
 ischema_names["pg_lsn"] = PgLsn
 if context.config.cmd_opts and context.config.config_file_name:
     fileConfig(context.config.config_file_name, disable_existing_loggers=False)
-if context.is_offline_mode():
-    run_offline()
-else:
-    run_online()
+try:
+    if context.is_offline_mode():
+        run_offline()
+    else:
+        run_online()
+except DBAPIError as failure:
+    raise CommandError(f"{failure.orig}\nEverything was rolled back.") from None

@@ -773,6 +773,73 @@ reset role;
 """
 
 
+REMOVE_SCHEMAS = r"""
+set local role headrace_owner;
+do $$
+declare
+    v_source text;
+begin
+    for v_source in select s.source from etl.source s
+    loop
+        execute format('drop server if exists %I cascade', v_source);
+        execute format('drop schema if exists %I cascade', v_source);
+    end loop;
+end
+$$;
+drop schema dwh, stg, mrr, etl cascade;
+alter default privileges grant execute on functions to public;
+reset role;
+"""
+
+# What others use by now is left to them.
+REMOVE_EXTENSIONS = r"""
+do $$
+declare
+    v_drop text;
+begin
+    revoke usage on foreign data wrapper postgres_fdw from headrace_owner;
+    revoke usage on schema etl_ext from headrace_owner;
+    foreach v_drop in array array[
+        'drop extension postgres_fdw', 'drop extension dblink', 'drop extension btree_gist', 'drop extension pgcrypto',
+        'drop schema etl_ext'
+    ]
+    loop
+        begin
+            execute v_drop;
+        exception
+            when dependent_objects_still_exist or insufficient_privilege then
+                raise notice 'left out: % (%)', v_drop, sqlerrm;
+        end;
+    end loop;
+end
+$$;
+"""
+
+REMOVE_ROLES = r"""
+do $$
+declare
+    v_role text;
+begin
+    execute format(
+        'revoke all on database %I from headrace_owner, headrace_runner, headrace_monitor, headrace_reader',
+        current_database()
+    );
+    raise notice 'PUBLIC may still not connect; if it should, as before: grant connect, temporary on database % to public;',
+        quote_ident(current_database());
+    foreach v_role in array array['headrace_reader', 'headrace_monitor', 'headrace_runner', 'headrace_owner']
+    loop
+        begin
+            execute format('drop role %I', v_role);
+        exception
+            when dependent_objects_still_exist or insufficient_privilege or object_in_use then
+                raise notice 'role % stays: %', v_role, sqlerrm;
+        end;
+    end loop;
+end
+$$;
+"""
+
+
 def upgrade() -> None:
     """Make the roles and an empty warehouse."""
     for script in (ROLES, EXTENSIONS, SCHEMAS, TABLES, GRANTS):
@@ -780,4 +847,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take everything away."""
+    """Take everything away: also what the registry made, and the roles unless another warehouse has them."""
+    for script in (REMOVE_SCHEMAS, REMOVE_EXTENSIONS, REMOVE_ROLES):
+        run(script)
