@@ -1,0 +1,513 @@
+"""The warehouse's tables as SQLAlchemy metadata: what ``alembic check`` compares the database with.
+
+Routines and views live in ``procedures/``; foreign tables, mirrors, change sets and fact partitions are made by the
+registry at run time and are not listed here.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Computed,
+    Date,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    Interval,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB, OID, ExcludeConstraint
+from sqlalchemy.types import UserDefinedType
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "fk": "%(table_name)s_%(column_0_name)s_fkey",
+        "uq": "%(table_name)s_%(column_0_name)s_key",
+        "ix": "%(table_name)s_%(column_0_name)s_idx",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+    }
+)
+
+MOMENT = DateTime(timezone=True)
+NOW = text("clock_timestamp()")
+ROW_COUNTS = ("rows_read", "rows_inserted", "rows_updated", "rows_deleted", "rows_quarantined")
+
+
+class PgLsn(UserDefinedType):
+    """PostgreSQL's ``pg_lsn``, a position in the write-ahead log."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: object) -> str:
+        """Return the type's name in SQL."""
+        return "pg_lsn"
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# etl: control
+# --------------------------------------------------------------------------------------------------------------------
+Table(
+    "warehouse",
+    metadata,
+    Column("one", Boolean, primary_key=True, server_default=text("true"), comment="Holds the table to one row."),
+    Column("warehouse_id", Text, nullable=False, comment="Eight hexadecimal digits in the names of this warehouse's jobs, slots and publications."),
+    Column("system_identifier", BigInteger, nullable=False, comment="The cluster's system identifier when the id was given; another one means a copy."),
+    Column("database_oid", OID, nullable=False, comment="The database's oid when the id was given; another one means a clone."),
+    Column("time_zone", Text, nullable=False, server_default=text("'UTC'"), comment="Time zone that turns captured_at into captured_on; fixed at the first load."),
+    Column("created_at", MOMENT, nullable=False, server_default=NOW, comment="When the id was given."),
+    CheckConstraint("one", name="one_row"),
+    CheckConstraint("warehouse_id ~ '^[0-9a-f]{8}$'", name="id_form"),
+    schema="etl",
+    comment="The identity of this warehouse: one row. A clone or a copy restored elsewhere is given a new id by etl.warehouse_id().",
+)
+
+Table(
+    "settings",
+    metadata,
+    Column("one", Boolean, primary_key=True, server_default=text("true"), comment="Holds the table to one row."),
+    Column("fetch_size", Integer, nullable=False, server_default=text("20000"), comment="Rows per fetch from a source."),
+    Column("log_retention", Interval, nullable=False, server_default=text("'90 days'::interval"), comment="Age at which etl.purge() deletes runs, steps and errors."),
+    Column("cron_retention", Interval, nullable=False, server_default=text("'7 days'::interval"), comment="Age at which etl.purge() deletes rows of cron.job_run_details."),
+    CheckConstraint("one", name="one_row"),
+    CheckConstraint("fetch_size between 100 and 1000000", name="fetch_size"),
+    CheckConstraint("log_retention >= interval '1 hour'", name="log_retention"),
+    CheckConstraint("cron_retention >= interval '1 hour'", name="cron_retention"),
+    schema="etl",
+    comment="Policy of the whole warehouse, one row; change it by UPDATE as headrace_owner.",
+)
+
+Table(
+    "secret",
+    metadata,
+    Column("secret", Text, primary_key=True, comment="What it is for: mask is the key of the hash mask."),
+    Column("value", LargeBinary, nullable=False, comment="The secret itself; readable by headrace_owner alone."),
+    schema="etl",
+    comment="Keys that must not leave the warehouse.",
+)
+
+Table(
+    "source",
+    metadata,
+    Column("source", Text, primary_key=True, comment="Name of the source: also of its foreign server and of the schema of its foreign tables."),
+    Column("added_at", MOMENT, nullable=False, server_default=NOW, comment="When it was registered."),
+    schema="etl",
+    comment="Registered operational databases. Written by etl.add_source() and etl.remove_source().",
+)
+
+Table(
+    "pipeline",
+    metadata,
+    Column("pipeline", Text, primary_key=True, comment="Name of the pipeline."),
+    Column("pipeline_id", Integer, Identity(always=True), nullable=False, unique=True, comment="Number used for the pipeline's advisory lock."),
+    Column("paused_at", MOMENT, comment="Set while the pipeline is paused by etl.pause(); its runs are logged as skipped."),
+    Column("pause_reason", Text, comment="Why it is paused, in words."),
+    Column("on_success", Text, comment="Callback procedure schema.name(pipeline text, run_id bigint, status text), called after a run that succeeded."),
+    Column("on_failure", Text, comment="Callback procedure of the same form, called after a run that failed or was canceled."),
+    Column("added_at", MOMENT, nullable=False, server_default=NOW, comment="When it was registered."),
+    CheckConstraint("pipeline <> ''", name="name"),
+    schema="etl",
+    comment="Units of consistency: the tables of a pipeline are captured from one source snapshot and published together or not at all.",
+)
+
+Table(
+    "source_table",
+    metadata,
+    Column("source_table_id", Integer, Identity(always=True), primary_key=True, comment="Number of the table, used in progress and locks."),
+    Column("source", Text, ForeignKey("etl.source.source"), nullable=False, comment="Source it lives in."),
+    Column("source_schema", Text, nullable=False, comment="Its schema at the source."),
+    Column("source_name", Text, nullable=False, comment="Its name at the source."),
+    Column("mirror", Text, nullable=False, unique=True, comment="Name of the mirror in mrr; its change set is stg.<mirror>_changes."),
+    Column("pipeline", Text, ForeignKey("etl.pipeline.pipeline"), nullable=False, comment="Pipeline that captures and publishes it."),
+    Column("capture", Text, nullable=False, server_default=text("'full'"), comment="Capture mode: full compares a fresh snapshot with the mirror."),
+    Column("key_columns", ARRAY(Text), comment="Source columns of its key; null for a table without one."),
+    Column("enabled", Boolean, nullable=False, server_default=text("true"), comment="False leaves it out of capture; what is mirrored stays."),
+    Column("copied_at", MOMENT, comment="When its first copy was committed; null until then."),
+    Column("added_at", MOMENT, nullable=False, server_default=NOW, comment="When it was registered."),
+    UniqueConstraint("source", "source_schema", "source_name"),
+    CheckConstraint("capture in ('full')", name="capture"),
+    CheckConstraint("octet_length(mirror) between 1 and 55", name="mirror_length"),
+    Index(None, "pipeline"),
+    schema="etl",
+    comment="Mirrored tables. Written by etl.add_table() and etl.remove_table().",
+)
+
+Table(
+    "source_column",
+    metadata,
+    Column("source_table_id", Integer, ForeignKey("etl.source_table.source_table_id", ondelete="CASCADE"), nullable=False, primary_key=True, comment="Table it belongs to."),
+    Column("position", SmallInteger, primary_key=True, autoincrement=False, comment="Attribute number at the source."),
+    Column("column_name", Text, nullable=False, comment="Its name, the same at the source and in the mirror."),
+    Column("source_type", Text, nullable=False, comment="Its type at the source as format_type() writes it."),
+    Column("mirror_type", Text, nullable=False, comment="Its type in the mirror."),
+    Column("mask", Text, comment="drop: not mirrored; hash: HMAC-SHA-256 with the secret of the warehouse; truncate: the first mask_length characters."),
+    Column("mask_length", Integer, comment="Characters kept by the mask truncate."),
+    UniqueConstraint("source_table_id", "column_name"),
+    CheckConstraint("mask in ('drop', 'hash', 'truncate')", name="mask"),
+    CheckConstraint("(mask is not distinct from 'truncate') = (mask_length is not null)", name="mask_length"),
+    schema="etl",
+    comment="Columns of the mirrored tables as they were at registration, with what is left out or masked.",
+)
+
+Table(
+    "stage",
+    metadata,
+    Column("stage", Text, primary_key=True, comment="Stage function, schema.name(p_batch bigint)."),
+    Column("mirror", Text, primary_key=True, comment="Mirror whose change set it reads."),
+    schema="etl",
+    comment="Which change sets a stage function cleans, types and judges.",
+)
+
+Table(
+    "dimension",
+    metadata,
+    Column("dimension", Text, primary_key=True, comment="Table of the dimension, schema.name."),
+    Column("stage", Text, nullable=False, comment="Stage function that delivers its members."),
+    Column("surrogate_key", Text, nullable=False, comment="Its surrogate key column, an identity."),
+    Column("business_key", Text, nullable=False, comment="Its business key column, the same name in the stage."),
+    Column("attributes", ARRAY(Text), nullable=False, comment="Columns whose change opens a new version (SCD2)."),
+    schema="etl",
+    comment="Dimensions that dwh.load_dimension() loads.",
+)
+
+Table(
+    "step",
+    metadata,
+    Column("step_id", Integer, Identity(always=True), primary_key=True, comment="Number of the step, used in progress."),
+    Column("pipeline", Text, ForeignKey("etl.pipeline.pipeline", ondelete="CASCADE"), nullable=False, comment="Pipeline that it is a step of."),
+    Column("step", Text, nullable=False, comment="Name of the step."),
+    Column("routine", Text, nullable=False, comment="Function schema.name(p_batch bigint, p_step etl.step) returns etl.row_counts."),
+    Column("target", Text, comment="Table that it loads, schema.name; etl.rebuild() finds the step by it."),
+    Column("stages", ARRAY(Text), nullable=False, server_default=text("'{}'::text[]"), comment="Stage functions that it reads; it is left out for a batch in which none of their mirrors changed."),
+    Column("depends_on", ARRAY(Text), nullable=False, server_default=text("'{}'::text[]"), comment="Steps of the same pipeline that come before it."),
+    Column("enabled", Boolean, nullable=False, server_default=text("true"), comment="False leaves it out."),
+    UniqueConstraint("pipeline", "step"),
+    schema="etl",
+    comment="Steps of the publish phase, run for every batch in the order of their dependencies.",
+)
+
+# --------------------------------------------------------------------------------------------------------------------
+# etl: batches
+# --------------------------------------------------------------------------------------------------------------------
+Table(
+    "batch",
+    metadata,
+    Column("batch_id", BigInteger, Identity(always=True), primary_key=True, comment="Number of the batch; batches of a pipeline are published in this order."),
+    Column("pipeline", Text, ForeignKey("etl.pipeline.pipeline"), nullable=False, comment="Pipeline it belongs to."),
+    Column("kind", Text, nullable=False, server_default=text("'capture'"), comment="capture, replay (rows from quarantine) or rebuild (rows from a mirror)."),
+    Column("run_id", BigInteger, comment="Run that captured it."),
+    Column("captured_at", MOMENT, nullable=False, comment="The source's clock when the snapshot was taken."),
+    Column("rows_changed", BigInteger, nullable=False, server_default=text("0"), comment="Rows in its change sets."),
+    Column("published_at", MOMENT, comment="When it was published; null while it waits."),
+    Column("published_run_id", BigInteger, comment="Run that published it."),
+    CheckConstraint("kind in ('capture', 'replay', 'rebuild')", name="kind"),
+    Index("batch_waiting_idx", "pipeline", "batch_id", postgresql_where=text("published_at is null")),
+    Index("batch_pipeline_idx", "pipeline", "batch_id"),
+    schema="etl",
+    comment="Captured batches. A batch waits until one publish has brought all waiting ones to dwh.",
+)
+
+Table(
+    "batch_source",
+    metadata,
+    Column("batch_id", BigInteger, ForeignKey("etl.batch.batch_id", ondelete="CASCADE"), primary_key=True, autoincrement=False, comment="Batch."),
+    Column("source", Text, primary_key=True, comment="Source."),
+    Column("captured_at", MOMENT, nullable=False, comment="The source's clock when its snapshot was taken."),
+    Column("snapshot", Text, nullable=False, comment="pg_current_snapshot() of the reading transaction at the source."),
+    Column("lsn", PgLsn, nullable=False, comment="Flushed WAL position of the source, read before the snapshot."),
+    Column("system_identifier", BigInteger, comment="The source's system identifier, to notice another server behind the same name."),
+    Column("timeline", Integer, comment="The source's timeline, to notice a restore or a failover."),
+    schema="etl",
+    comment="The source snapshot that a batch was captured from.",
+)
+
+Table(
+    "batch_table",
+    metadata,
+    Column("batch_id", BigInteger, ForeignKey("etl.batch.batch_id", ondelete="CASCADE"), primary_key=True, autoincrement=False, comment="Batch."),
+    Column("mirror", Text, primary_key=True, comment="Mirror whose change set it counts."),
+    Column("rows_read", BigInteger, nullable=False, comment="Rows read at the source."),
+    Column("rows_inserted", BigInteger, nullable=False, comment="Rows marked I in the change set."),
+    Column("rows_updated", BigInteger, nullable=False, comment="Rows marked U in the change set."),
+    Column("rows_deleted", BigInteger, nullable=False, comment="Rows marked D in the change set."),
+    schema="etl",
+    comment="What a batch changed, per mirror. Tables without a change have no row.",
+)
+
+# --------------------------------------------------------------------------------------------------------------------
+# etl: log
+# --------------------------------------------------------------------------------------------------------------------
+Table(
+    "run_log",
+    metadata,
+    Column("run_id", BigInteger, Identity(always=True), primary_key=True, comment="Number of the run."),
+    Column("pipeline", Text, nullable=False, comment="Pipeline."),
+    Column("action", Text, nullable=False, comment="run, capture, publish, rebuild or replay_quarantine."),
+    Column("status", Text, nullable=False, comment="running, succeeded, failed, skipped, canceled or aborted."),
+    Column("started_by", Text, nullable=False, comment="Role that started it."),
+    Column("started_from", Text, nullable=False, comment="pg_cron, or the application name of the session."),
+    Column("backend_pid", Integer, nullable=False, comment="Process that works on it."),
+    Column("dry_run", Boolean, nullable=False, server_default=text("false"), comment="True if everything it did was rolled back on purpose."),
+    Column("started_at", MOMENT, nullable=False, server_default=NOW, comment="When it was opened."),
+    Column("finished_at", MOMENT, comment="When it was closed; null while it runs."),
+    Column("first_batch", BigInteger, comment="First batch that it published."),
+    Column("last_batch", BigInteger, comment="Last batch that it published."),
+    Column("message", Text, comment="The outcome in words."),
+    CheckConstraint("status in ('running', 'succeeded', 'failed', 'skipped', 'canceled', 'aborted')", name="status"),
+    CheckConstraint("(status = 'running') = (finished_at is null)", name="finished"),
+    Index("run_log_pipeline_idx", "pipeline", "run_id"),
+    Index("run_log_running_idx", "pipeline", postgresql_where=text("status = 'running'")),
+    schema="etl",
+    comment="One row per run, whoever started it; survives every rollback.",
+)
+
+Table(
+    "step_log",
+    metadata,
+    Column("step_log_id", BigInteger, Identity(always=True), primary_key=True, comment="Number of the entry."),
+    Column("run_id", BigInteger, ForeignKey("etl.run_log.run_id", ondelete="CASCADE"), nullable=False, comment="Run it belongs to."),
+    Column("phase", Text, nullable=False, comment="capture or publish."),
+    Column("step", Text, nullable=False, comment="Name of the step; in the capture phase the mirror."),
+    Column("attempt", Integer, nullable=False, server_default=text("1"), comment="Attempt within the run."),
+    Column("batch_id", BigInteger, comment="Batch it worked on."),
+    Column("status", Text, nullable=False, comment="succeeded, failed, canceled, or rolled_back where a later step of the phase failed."),
+    *(Column(name, BigInteger, nullable=False, server_default=text("0"), comment=f"Rows {name[5:]}.") for name in ROW_COUNTS),
+    Column("started_at", MOMENT, nullable=False, comment="When it began."),
+    Column("finished_at", MOMENT, nullable=False, comment="When it ended."),
+    CheckConstraint("status in ('succeeded', 'failed', 'canceled', 'rolled_back')", name="status"),
+    Index(None, "run_id"),
+    schema="etl",
+    comment="One row per step, batch and attempt, with the rows it moved.",
+)
+
+Table(
+    "procedure_errors",
+    metadata,
+    Column("error_id", BigInteger, Identity(always=True), primary_key=True, comment="Number of the error."),
+    Column("run_id", BigInteger, ForeignKey("etl.run_log.run_id", ondelete="CASCADE"), comment="Run in which it happened, if in one."),
+    Column("pipeline", Text, comment="Pipeline."),
+    Column("step", Text, comment="Step, mirror or routine that it happened in."),
+    Column("routine", Text, nullable=False, comment="Routine that caught it."),
+    Column("sqlstate", Text, nullable=False, comment="SQLSTATE."),
+    Column("message", Text, nullable=False, comment="Message."),
+    Column("detail", Text, comment="Detail."),
+    Column("hint", Text, comment="Hint: what to do next."),
+    Column("context", Text, comment="Call stack."),
+    Column("occurred_at", MOMENT, nullable=False, server_default=NOW, comment="When it was caught."),
+    Column("occurred_for", Text, nullable=False, server_default=text("session_user"), comment="Role whose session it was."),
+    CheckConstraint("sqlstate ~ '^[0-9A-Z]{5}$'", name="sqlstate"),
+    Index(None, "run_id"),
+    Index(None, "occurred_at"),
+    schema="etl",
+    comment="Every error that a procedure caught, with all that PostgreSQL said of it.",
+)
+
+Table(
+    "job",
+    metadata,
+    Column("job", Text, primary_key=True, comment="Name of the job: its file below jobs/warehouse."),
+    Column("schedule", Text, nullable=False, comment="When it runs, as pg_cron writes it."),
+    Column("command", Text, nullable=False, comment="What it runs."),
+    Column("username", Text, nullable=False, comment="Role it runs as."),
+    Column("is_scheduled", Boolean, nullable=False, server_default=text("false"), comment="True once pg_cron has taken it; false where pg_cron is absent."),
+    schema="etl",
+    comment="Jobs that the deployment handed to pg_cron, wherever pg_cron lives.",
+)
+
+Table(
+    "deployed_file",
+    metadata,
+    Column("path", Text, primary_key=True, comment="File below procedures/."),
+    Column("sha256", Text, nullable=False, comment="Hash of its text when it was deployed."),
+    Column("deployed_at", MOMENT, nullable=False, server_default=NOW, comment="When it was deployed."),
+    schema="etl",
+    comment="What alembic upgrade head deployed of procedures/.",
+)
+
+# --------------------------------------------------------------------------------------------------------------------
+# stg
+# --------------------------------------------------------------------------------------------------------------------
+Table(
+    "quarantine",
+    metadata,
+    Column("quarantine_id", BigInteger, Identity(always=True), primary_key=True, comment="Number of the entry; the highest of equal rows is the newest."),
+    Column("mirror", Text, nullable=False, comment="Mirror that the row is in."),
+    Column("stage", Text, nullable=False, comment="Stage function that judged it."),
+    Column("batch_id", BigInteger, nullable=False, comment="Batch that first captured the row."),
+    Column("reason", Text, nullable=False, comment="Why it was not let into dwh."),
+    Column("row_key", Text, nullable=False, comment="Text form of its key, or of the whole row where the table has none."),
+    Column("row_hash", BigInteger, Computed("hashtextextended(row_key, 0)", persisted=True), nullable=False, comment="Hash of row_key, for look-ups."),
+    Column("row_data", JSONB, nullable=False, comment="The row as it is in the mirror."),
+    Column("quarantined_at", MOMENT, nullable=False, server_default=NOW, comment="When it was judged."),
+    Index("quarantine_row_idx", "mirror", "row_hash"),
+    schema="stg",
+    comment="Source rows that were judged unfit for dwh, with the reason. They leave when their source row is mended or deleted, or by etl.replay_quarantine().",
+)
+
+Table(
+    "sales_delta",
+    metadata,
+    Column("captured_on", Date, nullable=False, comment="Day."),
+    Column("country", Text, nullable=False, comment="Country of the customer's version, or (unknown)."),
+    Column("product_key", BigInteger, nullable=False, comment="Version of the product."),
+    Column("lines", BigInteger, nullable=False, comment="Sales added, less sales removed."),
+    Column("units", BigInteger, nullable=False, comment="Units added, less units removed."),
+    schema="stg",
+    comment="What a publish changes in the facts, on its way into the aggregates; empty between publishes.",
+    prefixes=["UNLOGGED"],
+)
+
+Table(
+    "completed_member",
+    metadata,
+    Column("dimension", Text, primary_key=True, comment="Dimension."),
+    Column("member_key", BigInteger, primary_key=True, autoincrement=False, comment="Surrogate key of the inferred member that was completed in place."),
+    schema="stg",
+    comment="Inferred members that a publish completed and whose facts the aggregates must move; empty between publishes.",
+    prefixes=["UNLOGGED"],
+)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# dwh
+# --------------------------------------------------------------------------------------------------------------------
+def dimension(name: str, member: str, attributes: tuple[str, ...]) -> Table:
+    """Build one SCD2 dimension table ``dwh.dim_<name>``.
+
+    Args:
+        name: what a member is called, such as ``customer``; names the table, its surrogate and its business key.
+        member: the member in words, for the comments.
+        attributes: columns of type text whose change opens a new version.
+
+    Returns:
+        The table, added to ``metadata``.
+    """
+    key, business_key, table = f"{name}_key", f"{name}_id", f"dim_{name}"
+    return Table(
+        table,
+        metadata,
+        Column(key, BigInteger, Identity(always=True), primary_key=True, comment="Surrogate key: one per version."),
+        Column("source", Text, nullable=False, comment="Source that the member comes from."),
+        Column(business_key, BigInteger, nullable=False, comment=f"The source's own id of the {member}."),
+        *(Column(a, Text, comment=f"{a.capitalize().replace('_', ' ')} of the {member}; null while the member is inferred.") for a in attributes),
+        Column("valid_from", MOMENT, nullable=False, comment="Start of the version's period, inclusive."),
+        Column("valid_to", MOMENT, nullable=False, server_default=text("'infinity'::timestamp with time zone"), comment="End of the version's period, exclusive; infinity for the current one."),
+        Column("is_current", Boolean, nullable=False, server_default=text("true"), comment="True for the version that holds now; none for a deleted member."),
+        Column("is_inferred", Boolean, nullable=False, server_default=text("false"), comment=f"True while only facts speak of the {member} and its own row has not come."),
+        Column("batch_from", BigInteger, nullable=False, comment="First batch whose facts refer to this version; 0 for the first version."),
+        Column("batch_to", BigInteger, nullable=False, server_default=text("9223372036854775807"), comment="Batch from which facts refer to the next version."),
+        CheckConstraint("valid_from < valid_to", name="period"),
+        CheckConstraint("batch_from < batch_to", name="batches"),
+        CheckConstraint("is_current = (valid_to = 'infinity'::timestamp with time zone)", name="current"),
+        ExcludeConstraint(
+            ("source", "="),
+            (business_key, "="),
+            (text("tstzrange(valid_from, valid_to)"), "&&"),
+            using="gist",
+            name=f"{table}_period_excl",
+        ),
+        Index(f"{table}_current_idx", "source", business_key, unique=True, postgresql_where=text("is_current")),
+        Index(f"{table}_version_idx", "source", business_key, "batch_from", unique=True),
+        schema="dwh",
+        comment=f"The {member} dimension, SCD2: one row per version, periods never overlap.",
+    )
+
+
+dimension("customer", "customer", ("name", "country"))
+dimension("product", "product", ("name", "product_group"))
+
+Table(
+    "dim_date",
+    metadata,
+    Column("date_day", Date, primary_key=True, comment="The day."),
+    Column("year", Integer, nullable=False, comment="Year."),
+    Column("quarter", Integer, nullable=False, comment="Quarter, 1 to 4."),
+    Column("month", Integer, nullable=False, comment="Month, 1 to 12."),
+    Column("month_name", Text, nullable=False, comment="English name of the month."),
+    Column("iso_year", Integer, nullable=False, comment="Year of the ISO week."),
+    Column("iso_week", Integer, nullable=False, comment="ISO week, 1 to 53."),
+    Column("day_of_month", Integer, nullable=False, comment="Day of the month, 1 to 31."),
+    Column("day_of_week", Integer, nullable=False, comment="ISO day of the week, 1 Monday to 7 Sunday."),
+    Column("day_name", Text, nullable=False, comment="English name of the day."),
+    Column("is_weekend", Boolean, nullable=False, comment="True on Saturday and Sunday."),
+    schema="dwh",
+    comment="The date dimension: every day of each year that has facts.",
+)
+
+Table(
+    "fact_sales",
+    metadata,
+    Column("sale_key", BigInteger, Identity(always=True), nullable=False, comment="Number of the fact; the highest of equal ones is the newest."),
+    Column("source", Text, nullable=False, comment="Source that the sale comes from."),
+    Column("customer_id", BigInteger, nullable=False, comment="The source's own id of the customer."),
+    Column("product_id", BigInteger, nullable=False, comment="The source's own id of the product."),
+    Column("customer_key", BigInteger, nullable=False, comment="Version of the customer that was current when the sale was captured."),
+    Column("product_key", BigInteger, nullable=False, comment="Version of the product that was current when the sale was captured."),
+    Column("qty", BigInteger, nullable=False, comment="Units sold."),
+    Column("captured_at", MOMENT, nullable=False, comment="The source's clock when the sale was captured."),
+    Column("captured_on", Date, nullable=False, comment="Day of captured_at in the time zone of the warehouse."),
+    Column("batch_id", BigInteger, nullable=False, comment="Batch that captured the sale."),
+    PrimaryKeyConstraint("customer_id", "product_id", "captured_on", "sale_key", name="fact_sales_pkey"),
+    schema="dwh",
+    comment="One row per sale. Partitioned by month of captured_on; one index serves as primary key and finds equal sales.",
+    postgresql_partition_by="RANGE (captured_on)",
+)
+
+Table(
+    "sales_by_day",
+    metadata,
+    Column("captured_on", Date, primary_key=True, comment="Day."),
+    Column("country", Text, primary_key=True, comment="Country of the customer when the sale was captured, or (unknown)."),
+    Column("product_key", BigInteger, primary_key=True, autoincrement=False, comment="Version of the product when the sale was captured."),
+    Column("lines", BigInteger, nullable=False, comment="Number of sales."),
+    Column("units", BigInteger, nullable=False, comment="Units sold."),
+    CheckConstraint("lines > 0", name="lines"),
+    schema="dwh",
+    comment="fact_sales by day, country and product; kept up to date by every publish.",
+)
+
+Table(
+    "sales_by_product",
+    metadata,
+    Column("product_key", BigInteger, primary_key=True, autoincrement=False, comment="Version of the product."),
+    Column("lines", BigInteger, nullable=False, comment="Number of sales."),
+    Column("units", BigInteger, nullable=False, comment="Units sold."),
+    CheckConstraint("lines > 0", name="lines"),
+    schema="dwh",
+    comment="fact_sales by product; kept up to date by every publish.",
+)
+
+Table(
+    "stored_routines",
+    metadata,
+    Column("routine_schema", Text, primary_key=True, comment="Schema."),
+    Column("routine_name", Text, primary_key=True, comment="Name."),
+    Column("arguments", Text, primary_key=True, comment="Identity arguments, which tell overloads apart."),
+    Column("kind", Text, nullable=False, comment="function, procedure, aggregate or window."),
+    Column("result", Text, comment="Result type; null for a procedure."),
+    Column("language", Text, nullable=False, comment="Language."),
+    Column("security", Text, nullable=False, comment="definer or invoker."),
+    Column("owner", Text, nullable=False, comment="Owner."),
+    Column("source", Text, comment="Source text of the whole definition."),
+    Column("comment", Text, comment="Its COMMENT."),
+    Column("source_hash", Text, nullable=False, comment="SHA-256 of the source text."),
+    Column("first_seen", MOMENT, nullable=False, comment="When it was first stored."),
+    Column("last_seen", MOMENT, nullable=False, comment="When it was last found in pg_proc."),
+    Column("vanished_at", MOMENT, comment="When it was first missed; null while it exists."),
+    CheckConstraint("kind in ('function', 'procedure', 'aggregate', 'window')", name="kind"),
+    schema="dwh",
+    comment="Copies of every routine of this database that is not the system's or an extension's. Written by dwh.insert_procedure_info().",
+)

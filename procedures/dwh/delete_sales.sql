@@ -1,0 +1,62 @@
+-- Contract: deletes, for each group of n equal rows D of a batch, the n most recently captured equal facts, found by the
+-- source's own ids through the primary key; after a truncation (T) all facts of the source. Returns the rows deleted and
+-- notes them in stg.sales_delta. Quarantine has already settled the rows D that it held.
+create or replace function dwh.delete_sales(p_batch bigint)
+returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_truncated constant text[] := array(select distinct s.source from stg.sale(p_batch) s where s.op = 'T');
+  v_deleted bigint := 0;
+  v_count bigint;
+begin
+  if v_truncated <> '{}' then
+    with removed as (
+      delete from dwh.fact_sales f where f.source = any (v_truncated)
+      returning f.captured_on, f.customer_key, f.product_key, f.qty
+    ), noted as (
+      insert into stg.sales_delta (captured_on, country, product_key, lines, units)
+      select r.captured_on, coalesce(c.country, '(unknown)'), r.product_key, -count(*), -sum(r.qty)
+      from removed r
+      join dwh.dim_customer c on c.customer_key = r.customer_key
+      group by 1, 2, 3
+    )
+    select count(*) into v_deleted from removed;
+  end if;
+
+  with gone as (
+    select s.source, s.customer_id, s.product_id, s.qty, count(*) as copies
+    from stg.sale(p_batch) s
+    where s.op = 'D'
+    group by 1, 2, 3, 4
+  ), victim as (
+    select v.customer_id, v.product_id, v.captured_on, v.sale_key
+    from gone g
+    cross join lateral (
+      select f.customer_id, f.product_id, f.captured_on, f.sale_key
+      from dwh.fact_sales f
+      where f.customer_id = g.customer_id and f.product_id = g.product_id and f.source = g.source and f.qty = g.qty
+      order by f.batch_id desc, f.sale_key desc
+      limit g.copies
+    ) v
+  ), removed as (
+    delete from dwh.fact_sales f
+    using victim v
+    where f.customer_id = v.customer_id and f.product_id = v.product_id and f.captured_on = v.captured_on and f.sale_key = v.sale_key
+    returning f.captured_on, f.customer_key, f.product_key, f.qty
+  ), noted as (
+    insert into stg.sales_delta (captured_on, country, product_key, lines, units)
+    select r.captured_on, coalesce(c.country, '(unknown)'), r.product_key, -count(*), -sum(r.qty)
+    from removed r
+    join dwh.dim_customer c on c.customer_key = r.customer_key
+    group by 1, 2, 3
+  )
+  select count(*) into v_count from removed;
+  return v_deleted + v_count;
+end
+$$;
+
+comment on function dwh.delete_sales(bigint) is
+  'Deletes the facts of the sales that batch p_batch cancels, the most recently captured of equal ones; returns how many. Internal.';
+revoke all on function dwh.delete_sales(bigint) from public;

@@ -1,0 +1,30 @@
+-- Contract: adds an inferred member for every business key that the facts of a batch name and the dimension has never
+-- seen, and returns how many. A deleted member is not inferred again: facts go on to refer to its last version.
+-- ON CONFLICT and the order of keys let several pipelines infer the same members at once.
+create or replace function dwh.infer_members(p_dimension text, p_stage text, p_batch bigint)
+returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_key constant text := (select d.business_key from etl.dimension d where d.dimension = p_dimension);
+  v_inferred bigint;
+begin
+  execute format(
+    'with named as (select distinct s.source, s.%1$I from %2$s($1) s where s.op in (''I'', ''U'') and s.reason is null),'
+    ' inferred as ('
+    '   insert into %3$s (source, %1$I, valid_from, is_inferred, batch_from)'
+    '   select n.source, n.%1$I, b.captured_at, true, 0'
+    '   from named n join etl.batch b on b.batch_id = $1'
+    '   where not exists (select from %3$s d where d.source = n.source and d.%1$I = n.%1$I)'
+    '   order by n.source, n.%1$I on conflict do nothing returning 1)'
+    ' select count(*) from inferred',
+    v_key, p_stage::regproc, p_dimension::regclass)
+    into v_inferred using p_batch;
+  return v_inferred;
+end
+$$;
+
+comment on function dwh.infer_members(text, text, bigint) is
+  'Adds inferred members to p_dimension for keys in the fact stage p_stage of batch p_batch that it has never seen; returns how many. Internal.';
+revoke all on function dwh.infer_members(text, text, bigint) from public;

@@ -1,0 +1,21 @@
+-- Contract: notes in stg.sales_delta that facts of inferred customers which this batch completed now count for a known
+-- country. Must run before the batch's own facts are written: those are counted under the new country at once.
+create or replace function dwh.move_completed_sales()
+returns void
+language sql
+set search_path = pg_catalog, pg_temp
+as $$
+  insert into stg.sales_delta (captured_on, country, product_key, lines, units)
+  select f.captured_on, v.country, f.product_key, v.sign * count(*), v.sign * sum(f.qty)
+  from stg.completed_member m
+  join dwh.dim_customer c on c.customer_key = m.member_key
+  join dwh.fact_sales f on f.customer_id = c.customer_id and f.customer_key = c.customer_key
+  cross join lateral (values ('(unknown)', -1), (coalesce(c.country, '(unknown)'), 1)) v (country, sign)
+  where m.dimension = 'dwh.dim_customer' and c.country is not null
+  group by f.captured_on, v.country, f.product_key, v.sign;
+  delete from stg.completed_member m where m.dimension = 'dwh.dim_customer';
+$$;
+
+comment on function dwh.move_completed_sales() is
+  'Notes the change of country of facts whose inferred customer was completed. Internal.';
+revoke all on function dwh.move_completed_sales() from public;

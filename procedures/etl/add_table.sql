@@ -1,0 +1,64 @@
+-- Contract: registers a source table for mirroring: checks what it was given against the source, makes the foreign table,
+-- the mirror and the change set, and from the pipeline's next run the table is captured. Nothing is left behind on error.
+-- A pipeline that does not exist yet is made; by default a table is a pipeline of its own, so it never blocks another.
+create or replace procedure etl.add_table(
+  source text,
+  source_table text,
+  pipeline text default null,
+  capture text default 'full',
+  key text[] default null,
+  mirror text default null,
+  drop_columns text[] default '{}',
+  hash_columns text[] default '{}',
+  truncate_columns jsonb default '{}')
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_source constant text := add_table.source;
+  v_identifier constant text[] := etl.parse_table(add_table.source_table);
+  v_mirror constant text := coalesce(add_table.mirror, etl.mirror_name(v_source, v_identifier[1], v_identifier[2]));
+  v_pipeline constant text := coalesce(add_table.pipeline, v_mirror);
+  v_table etl.source_table;
+begin
+  if not exists (select from etl.source s where s.source = v_source) then
+    raise exception using
+      errcode = 'undefined_object',
+      message = format('there is no source %s', v_source),
+      hint = 'Register it first: call etl.add_source(…). The registered ones: select * from etl.source;';
+  elsif add_table.capture is distinct from 'full' then
+    raise exception using
+      errcode = 'invalid_parameter_value',
+      message = format('there is no capture mode %s', coalesce(add_table.capture, 'null')),
+      hint = 'Use capture => ''full''.';
+  elsif exists (select from etl.source_table t where t.source = v_source and t.source_schema = v_identifier[1] and t.source_name = v_identifier[2]) then
+    raise exception using
+      errcode = 'duplicate_object',
+      message = format('%s of source %s is already mirrored', add_table.source_table, v_source),
+      hint = format('To register it anew: call etl.remove_table(%L, %L);', v_source, add_table.source_table);
+  elsif octet_length(v_mirror) not between 1 and 55 or exists (select from etl.source_table t where t.mirror = v_mirror) then
+    raise exception using
+      errcode = 'invalid_parameter_value',
+      message = format('the mirror cannot be named %s', v_mirror),
+      hint = 'A mirror''s name has 1 to 55 bytes and is not yet taken; leave mirror out to have one chosen.';
+  end if;
+
+  insert into etl.pipeline (pipeline) values (v_pipeline) on conflict do nothing;
+  insert into etl.source_table (source, source_schema, source_name, mirror, pipeline, capture)
+  values (v_source, v_identifier[1], v_identifier[2], v_mirror, v_pipeline, add_table.capture)
+  returning * into v_table;
+  perform etl.connect_source(v_source);
+  perform etl.register_columns(v_table, add_table.drop_columns, add_table.hash_columns, add_table.truncate_columns);
+  update etl.source_table t set key_columns = etl.choose_key(v_table, add_table.key)
+  where t.source_table_id = v_table.source_table_id
+  returning t.* into v_table;
+  perform etl.disconnect_source(v_source);
+  perform etl.make_mirror(v_table);
+end
+$$;
+
+comment on procedure etl.add_table(text, text, text, text, text[], text, text[], text[], jsonb) is
+  'Registers a source table for mirroring. source: its source; source_table: schema.table, quoted as in SQL; pipeline: made if missing, by default one of the mirror''s name; capture: full; key: its key columns, by default its primary key, {} to treat it as keyless; mirror: name of the mirror; drop_columns: columns left out; hash_columns: columns replaced by a keyed hash; truncate_columns: {"column": characters kept}. Raises 42704, 42P01, 42703, 42710, 22023. For the administrator (member of headrace_owner).';
+revoke all on procedure etl.add_table(text, text, text, text, text[], text, text[], text[], jsonb) from public;

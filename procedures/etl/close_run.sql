@@ -1,0 +1,51 @@
+-- Contract: writes how a run ended: its steps, its error, its outcome in words, and the notification. The caller has
+-- already rolled back what failed, and commits.
+create or replace function etl.close_run(p_run_id bigint, p_outcome etl.outcome)
+returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_error constant etl.failure := (p_outcome).failure;
+  v_run etl.run_log;
+begin
+  insert into etl.step_log (run_id, phase, step, attempt, batch_id, status, rows_read, rows_inserted, rows_updated,
+                            rows_deleted, rows_quarantined, started_at, finished_at)
+  select p_run_id, s.* from unnest((p_outcome).steps) s;
+  if (v_error).sqlstate is not null then
+    perform etl.log_error(p_run_id, v_error);
+  end if;
+  update etl.run_log r
+  set status = case when (v_error).sqlstate is null then 'succeeded' when (v_error).sqlstate = '57014' then 'canceled' else 'failed' end,
+      finished_at = clock_timestamp(),
+      first_batch = (p_outcome).first_batch,
+      last_batch = (p_outcome).last_batch,
+      message = coalesce(
+        (v_error).step || ': ' || (v_error).message,
+        (select format('%sread %s rows, captured %s changes, published %s batches, %s rows quarantined',
+                       case when r.dry_run then 'dry run, rolled back: ' else '' end,
+                       sum(s.rows_read) filter (where s.phase = 'capture'),
+                       sum(s.rows_inserted + s.rows_updated + s.rows_deleted) filter (where s.phase = 'capture'),
+                       count(distinct s.batch_id) filter (where s.phase = 'publish'),
+                       sum(s.rows_quarantined))
+         from unnest((p_outcome).steps) s))
+  where r.run_id = p_run_id
+  returning r.* into strict v_run;
+  perform etl.notify_outcome(p_run_id);
+  if (v_error).sqlstate is null then
+    raise notice '%: % % succeeded in % ms: %', v_run.pipeline, v_run.action, p_run_id,
+      round(extract(epoch from v_run.finished_at - v_run.started_at) * 1000), v_run.message;
+  else
+    raise warning using
+      errcode = (v_error).sqlstate,
+      message = format('%s: %s %s %s in step %s: %s', v_run.pipeline, v_run.action, p_run_id, v_run.status, (v_error).step, (v_error).message),
+      hint = format('select * from etl.procedure_errors where run_id = %s; %s', p_run_id, (v_error).hint);
+  end if;
+end
+$$;
+
+comment on function etl.close_run(bigint, etl.outcome) is
+  'Closes run p_run_id with the steps and the failure, if any, in p_outcome; notifies. For headrace_runner, through etl.run().';
+revoke all on function etl.close_run(bigint, etl.outcome) from public;
+grant execute on function etl.close_run(bigint, etl.outcome) to headrace_runner;

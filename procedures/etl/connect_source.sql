@@ -1,0 +1,25 @@
+-- Contract: opens (or reopens) this session's connection to a source and returns its name for dblink. Text forms are pinned
+-- as postgres_fdw pins them, so every value arrives in one exact form.
+-- Runs as headrace_owner, whose user mapping serves. Errors: whatever the connection says (class 08 or 28).
+create or replace function etl.connect_source(p_source text)
+returns text
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_connection constant text := 'headrace_' || p_source;
+begin
+  perform etl.disconnect_source(p_source);
+  perform etl_ext.dblink_connect(v_connection, p_source);
+  perform etl_ext.dblink_exec(v_connection, format(
+    'set search_path = pg_catalog; set datestyle = iso; set intervalstyle = postgres; set timezone = ''UTC'';'
+    ' set extra_float_digits = 3; set bytea_output = hex; set application_name = %L',
+    'headrace ' || etl.warehouse_id()));
+  return v_connection;
+end
+$$;
+
+comment on function etl.connect_source(text) is
+  'Opens this session''s connection to a registered source and returns its dblink name. Raises the connection''s own error (class 08, 28). Internal.';
+revoke all on function etl.connect_source(text) from public;

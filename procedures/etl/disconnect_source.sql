@@ -1,0 +1,22 @@
+-- Contract: closes this session's connection to a source, or to all of them (null), also one that an earlier, cancelled
+-- call left open. Closing what is not open is no error.
+create or replace function etl.disconnect_source(p_source text default null)
+returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_connection text;
+begin
+  foreach v_connection in array coalesce(etl_ext.dblink_get_connections(), '{}') loop
+    if v_connection = 'headrace_' || p_source or p_source is null and v_connection like 'headrace\_%' then
+      perform etl_ext.dblink_disconnect(v_connection);
+    end if;
+  end loop;
+end
+$$;
+
+comment on function etl.disconnect_source(text) is
+  'Closes this session''s connection to one source, or to all with null. Internal.';
+revoke all on function etl.disconnect_source(text) from public;

@@ -1,0 +1,11 @@
+-- Contract: the first number of the pipelines' advisory locks; the second is etl.pipeline.pipeline_id. Advisory locks belong
+-- to the database, so warehouses in one cluster do not meet.
+create or replace function etl.lock_class()
+returns integer
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$ select 1212501074 $$;
+
+comment on function etl.lock_class() is 'First number of the advisory locks of pipelines, the letters HEAR. Internal.';
+revoke all on function etl.lock_class() from public;

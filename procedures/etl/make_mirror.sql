@@ -1,0 +1,46 @@
+-- Contract: makes what a registered table needs here: the foreign table (without masked columns, so what is masked cannot be
+-- read around the mask), the mirror and the change set. Technical columns come last and begin with _hr_.
+create or replace function etl.make_mirror(p_table etl.source_table)
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_id constant integer := (p_table).source_table_id;
+  v_mirror constant text := (p_table).mirror;
+  v_origin constant text := format('%I.%I of source %s', (p_table).source_schema, (p_table).source_name, (p_table).source);
+  v_columns constant text := etl.column_list(v_id, '%1$I %2$s');
+begin
+  execute format('create foreign table %I.%I (%s) server %I options (schema_name %L, table_name %L)',
+    (p_table).source, v_mirror,
+    (select string_agg(format('%I %s', c.column_name, c.mirror_type), ', ' order by c.position)
+     from etl.source_column c where c.source_table_id = v_id and c.mask is null),
+    (p_table).source, (p_table).source_schema, (p_table).source_name);
+  execute format('comment on foreign table %I.%I is %L', (p_table).source, v_mirror, 'Foreign table for ' || v_origin || ', without masked columns.');
+
+  execute format('create table mrr.%I (%s, _hr_batch bigint not null, %s)', v_mirror, v_columns,
+    case when (p_table).key_columns is null
+         then '_hr_hash bigint not null, _hr_id bigint generated always as identity, primary key (_hr_hash, _hr_id)'
+         else format('primary key (%s)', etl.key_list(v_id, '%1$I')) end);
+  execute format('comment on table mrr.%I is %L', v_mirror, 'Mirror of ' || v_origin || '.');
+  execute format('comment on column mrr.%I._hr_batch is %L', v_mirror, 'Batch that last changed the row.');
+  if (p_table).key_columns is null then
+    execute format('comment on column mrr.%I._hr_hash is %L', v_mirror, 'Hash of the row''s text form, by which equal rows are found.');
+    execute format('comment on column mrr.%I._hr_id is %L', v_mirror, 'Number of the row; the highest of equal ones is the newest.');
+  end if;
+
+  execute format(
+    'create table stg.%I (%s, _hr_seq bigint not null default nextval(''etl.change_seq''), _hr_batch bigint not null,'
+    ' _hr_op "char" not null check (_hr_op in (''I'', ''U'', ''D'', ''T'')), _hr_origin bigint, primary key (_hr_batch, _hr_seq))',
+    v_mirror || '_changes', v_columns);
+  execute format('comment on table stg.%I is %L', v_mirror || '_changes', 'Change set of mirror ' || v_mirror || ': its changes in the waiting batches.');
+  execute format('comment on column stg.%I._hr_seq is %L', v_mirror || '_changes', 'Order of the changes.');
+  execute format('comment on column stg.%I._hr_batch is %L', v_mirror || '_changes', 'Batch.');
+  execute format('comment on column stg.%I._hr_op is %L', v_mirror || '_changes', 'I inserted, U updated, D deleted, T table truncated.');
+  execute format('comment on column stg.%I._hr_origin is %L', v_mirror || '_changes', 'Batch that first captured a replayed or rebuilt row; null for the batch itself.');
+end
+$$;
+
+comment on function etl.make_mirror(etl.source_table) is
+  'Makes the foreign table, mirror and change set of a registered table. Internal.';
+revoke all on function etl.make_mirror(etl.source_table) from public;

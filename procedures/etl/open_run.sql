@@ -1,0 +1,64 @@
+-- Contract: opens a run of one pipeline: releases what this session still holds of an earlier, cancelled call, takes the
+-- pipeline's lock, closes rows that a dead session left running as aborted, and writes the new run. Returns its number, or
+-- null where the run has to be left out, which is logged as skipped with the reason.
+-- The lock is an advisory lock of the session (p_session; it has to outlive etl.run()'s commits) or of the transaction.
+-- Errors: 42704 for an unknown pipeline.
+create or replace function etl.open_run(p_pipeline text, p_action text, p_session boolean, p_dry_run boolean, p_force boolean)
+returns bigint
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_pipeline etl.pipeline;
+  v_started_from constant text := (
+    select case when a.application_name = 'pg_cron' or a.backend_type = 'pg_cron' then 'pg_cron' else coalesce(nullif(a.application_name, ''), 'unknown') end
+    from pg_stat_activity a where a.pid = pg_backend_pid());
+  v_skipped text;
+  v_run_id bigint;
+begin
+  select p.* into v_pipeline from etl.pipeline p where p.pipeline = p_pipeline;
+  if not found then
+    raise exception using
+      errcode = 'undefined_object',
+      message = format('there is no pipeline %s', p_pipeline),
+      hint = format('Registered: %s. Another one comes with etl.add_table(…, pipeline => …).',
+                    (select string_agg(p.pipeline, ', ' order by p.pipeline) from etl.pipeline p));
+  end if;
+
+  perform etl.release_run(p_pipeline);
+  if not (case when p_session then pg_try_advisory_lock(etl.lock_class(), v_pipeline.pipeline_id)
+                              else pg_try_advisory_xact_lock(etl.lock_class(), v_pipeline.pipeline_id) end) then
+    v_skipped := coalesce(
+      (select format('run %s has been at work since %s', r.run_id, r.started_at)
+       from etl.run_log r where r.pipeline = p_pipeline and r.status = 'running' order by r.run_id desc limit 1),
+      'another session is at work on the pipeline');
+  elsif v_pipeline.paused_at is not null and not p_force then
+    v_skipped := format('the pipeline has been paused since %s%s; call etl.resume(%L) to go on, or run with force => true',
+                        v_pipeline.paused_at, coalesce(': ' || v_pipeline.pause_reason, ''), p_pipeline);
+    perform pg_advisory_unlock(etl.lock_class(), v_pipeline.pipeline_id) where p_session;
+  end if;
+
+  if v_skipped is null then
+    update etl.run_log r
+    set status = 'aborted', finished_at = clock_timestamp(),
+        message = format('its session (backend %s) ended before the run did; what it had not committed was rolled back', r.backend_pid)
+    where r.pipeline = p_pipeline and r.status = 'running';
+  end if;
+  insert into etl.run_log (pipeline, action, status, started_by, started_from, backend_pid, dry_run, finished_at, message)
+  values (p_pipeline, p_action, case when v_skipped is null then 'running' else 'skipped' end, session_user, v_started_from,
+          pg_backend_pid(), p_dry_run, case when v_skipped is not null then clock_timestamp() end, v_skipped)
+  returning run_id into v_run_id;
+  if v_skipped is not null then
+    raise notice '%: run % skipped: %', p_pipeline, v_run_id, v_skipped;
+    perform etl.notify_outcome(v_run_id);
+    return null;
+  end if;
+  return v_run_id;
+end
+$$;
+
+comment on function etl.open_run(text, text, boolean, boolean, boolean) is
+  'Opens a run: takes the pipeline''s lock (p_session: of the session, else of the transaction), marks runs of dead sessions aborted, and returns the run''s number; null if it is skipped (locked, or paused without p_force). Raises 42704. For headrace_runner, through etl.run().';
+revoke all on function etl.open_run(text, text, boolean, boolean, boolean) from public;
+grant execute on function etl.open_run(text, text, boolean, boolean, boolean) to headrace_runner;

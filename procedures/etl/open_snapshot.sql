@@ -1,0 +1,28 @@
+-- Contract: connects to a source and opens one read-only transaction with one snapshot there; all that is read over the
+-- connection until etl.disconnect_source() comes from it. Records in etl.batch_source what the snapshot is.
+-- The WAL position is read first, so everything at or below it is visible in the snapshot.
+create or replace function etl.open_snapshot(p_source text, p_batch bigint)
+returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_connection constant text := etl.connect_source(p_source);
+  v_lsn pg_lsn;
+begin
+  select r.lsn into strict v_lsn
+  from etl_ext.dblink(v_connection, 'select case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_flush_lsn() end')
+    r (lsn pg_lsn);
+  perform etl_ext.dblink_exec(v_connection, 'begin isolation level repeatable read read only');
+  insert into etl.batch_source (batch_id, source, captured_at, snapshot, lsn, system_identifier, timeline)
+  select p_batch, p_source, r.captured_at, r.snapshot, v_lsn, r.system_identifier, r.timeline
+  from etl_ext.dblink(v_connection, 'select clock_timestamp(), pg_current_snapshot()::text, s.system_identifier, c.timeline_id'
+                                    ' from pg_control_system() s, pg_control_checkpoint() c')
+    r (captured_at timestamptz, snapshot text, system_identifier bigint, timeline integer);
+end
+$$;
+
+comment on function etl.open_snapshot(text, bigint) is
+  'Opens the transaction at the source that a batch is read from, and records its clock, snapshot, WAL position, system identifier and timeline. Internal.';
+revoke all on function etl.open_snapshot(text, bigint) from public;

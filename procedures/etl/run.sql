@@ -1,0 +1,67 @@
+-- Contract: runs one pipeline, or all in turn (null): open, capture, publish, close. Each phase commits by itself, so it
+-- must be called outside a transaction block; by hand and by pg_cron it does and logs the same.
+-- Invariant: this procedure only commits, rolls back and calls. It commits, so it can be neither SECURITY DEFINER nor have
+-- a SET clause: the search_path is set anew in each transaction, and every name is qualified.
+-- Errors: ends with the SQLSTATE of the first pipeline that failed, after all have had their turn.
+create or replace procedure etl.run(pipeline text default null, dry_run boolean default false, force boolean default false)
+language plpgsql
+as $$
+declare
+  v_pipeline text;
+  v_run_id bigint;
+  v_outcome etl.outcome;
+  v_error etl.failure;
+  v_failed text;
+  v_application constant text := pg_catalog.current_setting('application_name');
+begin
+  set local search_path = pg_catalog, pg_temp;
+  foreach v_pipeline in array etl.runnable(run.pipeline) loop
+    set local search_path = pg_catalog, pg_temp;
+    v_outcome := null;
+    v_run_id := etl.open_run(v_pipeline, 'run', true, dry_run, force);
+    commit;
+    set local search_path = pg_catalog, pg_temp;
+    continue when v_run_id is null;
+
+    call mrr.capture(v_pipeline, v_run_id, v_outcome);
+    if not dry_run and ((v_outcome).failure).sqlstate is null then
+      commit;
+      set local search_path = pg_catalog, pg_temp;
+    end if;
+    if ((v_outcome).failure).sqlstate is null then
+      call dwh.publish(v_pipeline, v_run_id, v_outcome);
+    end if;
+    if dry_run or ((v_outcome).failure).sqlstate is not null then
+      rollback;
+    else
+      commit;
+    end if;
+
+    set local search_path = pg_catalog, pg_temp;
+    perform pg_catalog.set_config('application_name', v_application, false);
+    perform etl.close_run(v_run_id, v_outcome);
+    commit;
+    set local search_path = pg_catalog, pg_temp;
+    perform etl.call_back(v_run_id);
+    perform etl.release_run(v_pipeline);
+    commit;
+    if v_failed is null and ((v_outcome).failure).sqlstate is not null then
+      v_failed := v_pipeline;
+      v_error := (v_outcome).failure;
+    end if;
+  end loop;
+
+  if v_failed is not null then
+    raise exception using
+      errcode = v_error.sqlstate,
+      message = pg_catalog.format('pipeline %s failed in step %s: %s', v_failed, v_error.step, v_error.message),
+      detail = coalesce(v_error.detail, ''),
+      hint = pg_catalog.concat_ws(' ', nullif(v_error.hint, ''), 'The log has it: select * from etl.procedure_errors order by error_id desc;');
+  end if;
+end
+$$;
+
+comment on procedure etl.run(text, boolean, boolean) is
+  'Runs a pipeline, or all in turn with null: captures the source''s changes and publishes them in dwh. dry_run: do everything, report it, roll it back. force: run although the pipeline is paused. Ends with the SQLSTATE of the first failure; 42704 for an unknown pipeline, 2D000 inside a transaction block. For headrace_runner.';
+revoke all on procedure etl.run(text, boolean, boolean) from public;
+grant execute on procedure etl.run(text, boolean, boolean) to headrace_runner;

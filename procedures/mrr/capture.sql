@@ -1,0 +1,77 @@
+-- Contract: the capture phase. In the caller's transaction it reads every enabled table of the pipeline from one snapshot per
+-- source into a durable change set, brings mrr up to it and stores the batch. Alone (run_id null) it opens and closes a
+-- run of its own; inside etl.run() the caller commits, or rolls back and logs the returned failure.
+-- Invariant: no error leaves it. A failure is rolled back to its start and returned in outcome with the steps so far.
+-- The text forms are pinned here, because rows are compared by them.
+create or replace procedure mrr.capture(pipeline text, inout run_id bigint default null, inout outcome etl.outcome default null)
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+set datestyle = iso
+set intervalstyle = postgres
+set timezone = 'UTC'
+set extra_float_digits = 1
+set bytea_output = hex
+set xmlbinary = base64
+as $$
+#variable_conflict use_column
+declare
+  v_pipeline constant text := capture.pipeline;
+  v_alone constant boolean := run_id is null;
+  v_steps etl.step_report[];
+  v_source text;
+  v_table etl.source_table;
+  v_batch bigint;
+  v_counts etl.row_counts;
+  v_error etl.failure;
+begin
+  if v_alone then
+    run_id := etl.open_run(v_pipeline, 'capture', false, false, false);
+    if run_id is null then
+      return;
+    end if;
+  end if;
+  begin
+    perform etl.disconnect_source();
+    if not exists (select from etl.source_table t where t.pipeline = v_pipeline and t.enabled) then
+      raise exception using
+        errcode = 'object_not_in_prerequisite_state',
+        message = format('pipeline %s has no enabled table, so there is nothing to capture', v_pipeline),
+        hint = format('Register one: call etl.add_table(''op'', ''public.orders'', pipeline => %L);', v_pipeline);
+    end if;
+    insert into etl.batch (pipeline, run_id, captured_at) values (v_pipeline, capture.run_id, clock_timestamp()) returning batch_id into v_batch;
+    for v_source in select distinct t.source from etl.source_table t where t.pipeline = v_pipeline and t.enabled order by 1 loop
+      v_steps := v_steps || etl.begin_step('capture', 'connect ' || v_source, v_batch);
+      perform etl.open_snapshot(v_source, v_batch);
+      v_steps := etl.end_step(v_steps, null);
+    end loop;
+    for v_table in select t.* from etl.source_table t where t.pipeline = v_pipeline and t.enabled order by t.source_table_id loop
+      v_steps := v_steps || etl.begin_step('capture', v_table.mirror, v_batch);
+      v_counts := mrr.capture_table(v_table, v_batch, run_id);
+      v_steps := etl.end_step(v_steps, v_counts);
+    end loop;
+    perform etl.disconnect_source();
+    update etl.batch b
+    set captured_at = coalesce((select max(s.captured_at) from etl.batch_source s where s.batch_id = v_batch), b.captured_at),
+        rows_changed = coalesce((select sum(t.rows_inserted + t.rows_updated + t.rows_deleted) from etl.batch_table t where t.batch_id = v_batch), 0)
+    where b.batch_id = v_batch;
+  exception when query_canceled or others then
+    get stacked diagnostics
+      v_error.sqlstate = returned_sqlstate, v_error.message = message_text, v_error.detail = pg_exception_detail,
+      v_error.hint = pg_exception_hint, v_error.context = pg_exception_context;
+    v_error.routine := 'mrr.capture';
+    v_error.step := coalesce(v_steps[cardinality(v_steps)].step, 'capture');
+    v_steps := etl.fail_steps(v_steps, v_error.sqlstate);
+    perform etl.disconnect_source();
+  end;
+  outcome := (v_error, (outcome).steps || v_steps, (outcome).first_batch, (outcome).last_batch);
+  if v_alone then
+    perform etl.close_run(run_id, outcome);
+  end if;
+end
+$$;
+
+comment on procedure mrr.capture(text, bigint, etl.outcome) is
+  'Capture phase of one pipeline, in the caller''s transaction. run_id: leave out; set by etl.run(). outcome: leave out; returns steps and failure. Called alone it logs as a run of its own; a failure is returned and logged, not raised. For headrace_runner.';
+revoke all on procedure mrr.capture(text, bigint, etl.outcome) from public;
+grant execute on procedure mrr.capture(text, bigint, etl.outcome) to headrace_runner;

@@ -1,0 +1,35 @@
+-- Contract: capture mode full. Writes the change set of one table and batch by comparing the source's snapshot with the
+-- mirror, and returns the rows read. An empty mirror needs no comparison: the snapshot is the change set.
+create or replace function mrr.capture_full(p_table etl.source_table, p_batch bigint, p_run_id bigint)
+returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_id constant integer := (p_table).source_table_id;
+  v_mirror constant text := (p_table).mirror;
+  v_is_empty boolean;
+  v_rows bigint;
+begin
+  execute format('select not exists (select from mrr.%I)', v_mirror) into v_is_empty;
+  if v_is_empty then
+    return mrr.read_source(p_table, p_run_id, format('stg.%I', v_mirror || '_changes'), ', _hr_batch, _hr_op',
+                           format(', %s, ''I''', p_batch));
+  end if;
+  execute format('create temporary table headrace_snapshot on commit drop as select %s from mrr.%I with no data',
+    etl.column_list(v_id, '%1$I'), v_mirror);
+  v_rows := mrr.read_source(p_table, p_run_id, 'pg_temp.headrace_snapshot');
+  analyze pg_temp.headrace_snapshot;
+  if (p_table).key_columns is null then
+    perform mrr.compare_keyless(p_table, p_batch);
+  else
+    perform mrr.compare_keyed(p_table, p_batch);
+  end if;
+  drop table pg_temp.headrace_snapshot;
+  return v_rows;
+end
+$$;
+
+comment on function mrr.capture_full(etl.source_table, bigint, bigint) is
+  'Captures one table by comparing a fresh snapshot with its mirror; writes the change set and returns the rows read. Internal.';
+revoke all on function mrr.capture_full(etl.source_table, bigint, bigint) from public;

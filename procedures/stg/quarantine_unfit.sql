@@ -1,0 +1,31 @@
+-- Contract: moves the rows that the stage function gives a reason for from the change set into quarantine, and returns how
+-- many. A changed row (U) that became unfit also stays as D, so what dwh knew of it leaves.
+create or replace function stg.quarantine_unfit(p_table etl.source_table, p_stage text, p_batch bigint)
+returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_id constant integer := (p_table).source_table_id;
+  v_changes constant text := format('stg.%I', (p_table).mirror || '_changes');
+  v_key constant text := 'row(' || coalesce(etl.key_list(v_id, 'c.%1$I'), etl.column_list(v_id, 'c.%1$I')) || ')::text collate "C"';
+  v_unfit bigint;
+begin
+  execute format(
+    'with unfit as (select s.change_seq, s.origin, s.reason from %1$s($1) s where s.op in (''I'', ''U'') and s.reason is not null),'
+    ' quarantined as ('
+    '   insert into stg.quarantine (mirror, stage, batch_id, reason, row_key, row_data)'
+    '   select $2, $3, u.origin, u.reason, %2$s, to_jsonb(c) - array[''_hr_seq'', ''_hr_batch'', ''_hr_op'', ''_hr_origin'']'
+    '   from unfit u join %3$s c on c._hr_batch = $1 and c._hr_seq = u.change_seq order by u.change_seq'
+    '   returning 1),'
+    ' left_out as (delete from %3$s c using unfit u where c._hr_batch = $1 and c._hr_seq = u.change_seq and c._hr_op = ''I''),'
+    ' withdrawn as (update %3$s c set _hr_op = ''D'' from unfit u where c._hr_batch = $1 and c._hr_seq = u.change_seq and c._hr_op = ''U'')'
+    ' select count(*) from quarantined', p_stage::regproc, v_key, v_changes)
+    into v_unfit using p_batch, (p_table).mirror, p_stage;
+  return v_unfit;
+end
+$$;
+
+comment on function stg.quarantine_unfit(etl.source_table, text, bigint) is
+  'Moves the rows of batch p_batch that stage function p_stage judges unfit into stg.quarantine; returns how many. Internal.';
+revoke all on function stg.quarantine_unfit(etl.source_table, text, bigint) from public;
