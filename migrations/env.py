@@ -26,7 +26,8 @@ from db.metadata import PgLsn, metadata
 from migrations import jobs, procedures
 from migrations.script import AS_ADMIN, AS_OWNER, run
 
-LOCK = "select pg_advisory_lock(hashtextextended('headrace: deployment', 0))"
+LOCK = "select pg_advisory_lock(hashtextextended('headrace: deployment', 0));"
+TRY_LOCK = LOCK.replace("pg_advisory_lock", "pg_try_advisory_lock")
 DROP_VERSION = "drop table public.alembic_version;"
 SCHEMAS = {"etl", "mrr", "stg", "dwh"}
 log = logging.getLogger("alembic.headrace")
@@ -102,7 +103,11 @@ def show(notice: psycopg.errors.Diagnostic) -> None:
 def connect_scheduler(warehouse: psycopg.Connection) -> psycopg.Connection:
     """Connect to the database that pg_cron lives in, or once more to the warehouse where that is not known."""
     ((place,),) = warehouse.execute(jobs.PLACE).fetchall()
-    return connect(autocommit=True, dbname=place or warehouse.info.dbname)
+    try:
+        return connect(autocommit=True, dbname=place or warehouse.info.dbname)
+    except CommandError as error:
+        log.warning("WARNING: pg_cron lives elsewhere: %s", error)
+        return connect(autocommit=True)
 
 
 def deploy(migration: MigrationContext, *, everything: bool) -> None:
@@ -117,12 +122,13 @@ def run_offline() -> None:
     """Print everything as SQL that psql can run."""
     configure(dialect_name="postgresql")
     migration = context.get_context()
+    run(LOCK if command() == "upgrade" else LOCK + jobs.NONE, migration)
     with context.begin_transaction():
         context.run_migrations()
         if is_deployment():
             deploy(migration, everything=True)
         elif is_removal():
-            run(DROP_VERSION, migration)
+            run(jobs.SYNCHRONISE + DROP_VERSION, migration)
     if is_deployment():
         run(jobs.DECLARED + jobs.SYNCHRONISE + jobs.RECORD, migration)
 
@@ -134,7 +140,9 @@ def run_online() -> None:
         migration = context.get_context()
         driver = cast("psycopg.Connection", connection.connection.driver_connection)
         if command() in ("upgrade", "downgrade"):
-            connection.exec_driver_sql(LOCK)
+            if not connection.exec_driver_sql(TRY_LOCK).scalar():
+                log.info("Another deployment of this database is at work: waiting for it")
+                connection.exec_driver_sql(LOCK)
             connection.commit()
         with context.begin_transaction():
             warehouse_id = jobs.identify(driver) if command() == "downgrade" else None

@@ -29,7 +29,8 @@ end
 DECLARED = """
 select
     set_config('headrace.warehouse_id', etl.warehouse_id(), false) as warehouse_id,
-    set_config('headrace.jobs', coalesce(jsonb_agg(j), '[]')::text, false) as jobs
+    set_config('headrace.jobs', coalesce(jsonb_agg(j), '[]')::text, false) as jobs,
+    set_config('headrace.scheduled', 'false', false) as scheduled
 from (
     select
         format('headrace:%s:%s', etl.warehouse_id(), job) as name,
@@ -41,7 +42,14 @@ from (
 ) as j;
 """
 
-# Runs in pg_cron's database. A role that is no superuser acts as the runner, whose jobs they are.
+# That it shall hold none.
+NONE = """
+select
+    set_config('headrace.warehouse_id', (select warehouse_id from etl.warehouse), false) as warehouse_id,
+    set_config('headrace.jobs', '[]', false) as jobs;
+"""
+
+# Runs in pg_cron's database, after those settings. A role that is no superuser acts as the runner, whose jobs they are.
 SYNCHRONISE = r"""
 do $$
 declare
@@ -50,13 +58,14 @@ declare
     v_own constant text := format('headrace:%s:', current_setting('headrace.warehouse_id'));
     v_is_superuser constant boolean := (select r.rolsuper from pg_roles r where r.rolname = current_user);
 begin
-    perform set_config('headrace.scheduled', 'false', false);
     if to_regnamespace('cron') is null and v_jobs <> '[]' and v_is_superuser
        and current_setting('cron.database_name', true) = current_database() then
         create extension pg_cron;
     end if;
     if to_regnamespace('cron') is null then
-        if v_jobs <> '[]' then
+        if v_jobs = '[]' then
+            raise notice 'no pg_cron here: if one elsewhere has jobs named %..., unschedule them there', v_own;
+        else
             raise warning 'pg_cron is not to be found, so nothing runs by itself. Run by hand, or from any crontab:'
                 using hint = (
                     select string_agg(format(E'\n  %s  psql -c "%s"', j ->> 'schedule', j ->> 'command'), '')
@@ -153,7 +162,7 @@ def synchronise(warehouse: psycopg.Connection, scheduler: psycopg.Connection) ->
         warehouse: a connection to the warehouse.
         scheduler: a connection in autocommit mode to the database that pg_cron lives in.
     """
-    warehouse_id, jobs = warehouse.execute(DECLARED).fetchall()[0]
+    ((warehouse_id, jobs, _),) = warehouse.execute(DECLARED).fetchall()
     warehouse.commit()
     scheduled = _synchronise(warehouse_id, jobs, scheduler)
     warehouse.execute("select set_config('headrace.scheduled', %s, false)", [scheduled])
@@ -164,12 +173,14 @@ def synchronise(warehouse: psycopg.Connection, scheduler: psycopg.Connection) ->
 def _synchronise(warehouse_id: str, jobs: str, scheduler: psycopg.Connection) -> str:
     """Run SYNCHRONISE, and return whether pg_cron took the jobs: ``true`` or ``false``."""
     scheduler.execute(
-        "select set_config('headrace.warehouse_id', %s, false), set_config('headrace.jobs', %s, false)",
+        "select set_config('headrace.warehouse_id', %s, false), set_config('headrace.jobs', %s, false),"
+        " set_config('headrace.scheduled', 'false', false)",
         [warehouse_id, jobs],
     )
     try:
         scheduler.execute(SYNCHRONISE)
     except psycopg.Error as error:
         raise CommandError(f"the warehouse is deployed, but pg_cron refuses its jobs: {error}") from None
-    scheduled: str = scheduler.execute("select current_setting('headrace.scheduled')").fetchall()[0][0]
+    scheduled: str
+    ((scheduled,),) = scheduler.execute("select current_setting('headrace.scheduled')").fetchall()
     return scheduled

@@ -1,12 +1,14 @@
-"""${message}.
-
-Revision ${up_revision}, after ${down_revision | comma,n}, ${create_date}.
-"""
+"""${message}."""
 
 from __future__ import annotations
 
-from migrations.script import run
-${"import sqlalchemy as sa\nfrom alembic import op\n" + imports if imports else ""}
+% if imports or "op." in (upgrades or "") or "sa." in (upgrades or ""):
+import sqlalchemy as sa
+from alembic import op
+${imports if imports else ""}
+% endif
+from migrations.script import AS_ADMIN, AS_OWNER, run
+
 revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
 branch_labels = ${repr(branch_labels)}
@@ -15,9 +17,13 @@ depends_on = ${repr(depends_on)}
 
 def upgrade() -> None:
     """${message}."""
-    ${upgrades if upgrades else "run(\"\"\"\n    set local role headrace_owner;\n    reset role;\n    \"\"\")"}
+    run(AS_OWNER)
+    ${upgrades if upgrades else ""}
+    run(AS_ADMIN)
 
 
 def downgrade() -> None:
     """Take it back."""
-    ${downgrades if downgrades else "run(\"\"\"\n    set local role headrace_owner;\n    reset role;\n    \"\"\")"}
+    run(AS_OWNER)
+    ${downgrades if downgrades else ""}
+    run(AS_ADMIN)

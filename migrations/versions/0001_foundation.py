@@ -763,7 +763,7 @@ grant usage on schema etl, mrr, stg, dwh to headrace_runner;
 grant usage on schema etl to headrace_monitor;
 grant select on
     etl.source, etl.source_table, etl.source_column, etl.pipeline, etl.stage, etl.dimension, etl.step,
-    etl.batch, etl.batch_source, etl.batch_table, etl.run_log, etl.step_log, etl.procedure_errors
+    etl.batch, etl.batch_source, etl.batch_table, etl.run_log, etl.step_log, etl.procedure_errors, etl.job
 to headrace_monitor;
 
 grant usage on schema dwh to headrace_reader;
@@ -819,6 +819,7 @@ REMOVE_ROLES = r"""
 do $$
 declare
     v_role text;
+    v_reason text;
 begin
     execute format(
         'revoke all on database %I from headrace_owner, headrace_runner, headrace_monitor, headrace_reader',
@@ -832,7 +833,8 @@ begin
             execute format('drop role %I', v_role);
         exception
             when dependent_objects_still_exist or insufficient_privilege or object_in_use then
-                raise notice 'role % stays: %', v_role, sqlerrm;
+                get stacked diagnostics v_reason = pg_exception_detail;
+                raise notice 'role % stays: % %', v_role, sqlerrm, v_reason;
         end;
     end loop;
 end
