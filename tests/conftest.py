@@ -126,7 +126,19 @@ def cloned_operational(operational_template: Database) -> Callable[[], AbstractC
 @pytest.fixture(scope="session")
 def cloned_warehouse(warehouse_template: Database) -> Callable[[], AbstractContextManager[Database]]:
     """Return a function that clones the warehouse, for tests that need several."""
-    return lambda: database(warehouse_template.server, f"wh_{next(_numbers)}", template=warehouse_template.name)
+
+    @contextmanager
+    def clone() -> Iterator[Database]:
+        with database(warehouse_template.server, f"wh_{next(_numbers)}", template=warehouse_template.name) as warehouse:
+            # CREATE DATABASE leaves the template's rights on the database itself behind
+            warehouse.execute(
+                f"revoke all on database {warehouse.name} from public;"
+                f" grant create, temporary on database {warehouse.name} to headrace_owner;"
+                f" grant connect on database {warehouse.name} to headrace_runner, headrace_monitor, headrace_reader"
+            )
+            yield warehouse
+
+    return clone
 
 
 @pytest.fixture

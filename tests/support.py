@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -125,6 +126,22 @@ class Flow:
         """Call ``etl.run`` as a person would, in autocommit mode."""
         self.warehouse.call("etl.run", pipeline=pipeline, **options)
 
+    def start(self, pipeline: str = "sales", user: str | None = None) -> BackgroundRun:
+        """Call ``etl.run`` in a session of its own, and return while it works."""
+        return BackgroundRun(self.warehouse.connect(user), pipeline)
+
+    def seed(self) -> None:
+        """Fill the operational database with a few rows: duplicates, a late customer and unfit sales among them."""
+        self.operational.execute(
+            """
+            insert into public.customers values (1, 'Ada', 'GB'), (2, ' Bo ', 'SE'), (3, 'Cleo', null);
+            insert into public.products values (1, 'Saw', 'Tools'), (2, 'Axe', 'Tools'), (3, 'Tea', ' Food ');
+            insert into public.sales values
+                (1, 1, 2), (1, 1, 2), (1, 2, 1), (2, 3, 7), (3, 3, 1), (9, 1, 4), (2, 8, 1),
+                (null, 1, 1), (1, null, 1), (1, 1, null), (1, 1, 0), (1, 1, 0), (2, 2, -3)
+            """
+        )
+
     def add_table(self, source_table: str, pipeline: str | None = None, **options: object) -> None:
         """Call ``etl.add_table`` for source ``op``."""
         self.warehouse.call("etl.add_table", source="op", source_table=source_table, pipeline=pipeline, **options)
@@ -219,7 +236,7 @@ class Flow:
     def assert_aggregates_equal_facts(self) -> None:
         """Compare both aggregates with a fresh GROUP BY over the facts, and see that nothing is left in stg."""
         fresh_days = """
-            select f.captured_on, c.country, f.product_key, count(*), sum(f.qty)::bigint
+            select f.captured_on, coalesce(c.country, '(unknown)'), f.product_key, count(*), sum(f.qty)::bigint
             from dwh.fact_sales f join dwh.dim_customer c using (customer_key) group by 1, 2, 3"""
         fresh_products = "select product_key, count(*), sum(qty)::bigint from dwh.fact_sales group by 1"
         for aggregate, fresh in (
@@ -235,6 +252,61 @@ class Flow:
             assert left == []
         assert self.warehouse.query("select * from stg.sales_delta") == []
         assert self.warehouse.query("select * from stg.completed_member") == []
+
+
+class BackgroundRun:
+    """A call of ``etl.run`` that works in a thread and a session of its own."""
+
+    def __init__(self, connection: psycopg.Connection, pipeline: str) -> None:
+        """Start it on a connection, which it closes at its end."""
+        self.pid = connection.info.backend_pid
+        self._connection = connection
+        self._pipeline = pipeline
+        self._error: psycopg.Error | None = None
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
+
+    def _work(self) -> None:
+        try:
+            with self._connection:
+                self._connection.execute(sql.SQL("call etl.run({})").format(sql.Literal(self._pipeline)))
+        except psycopg.Error as error:
+            self._error = error
+
+    @property
+    def is_working(self) -> bool:
+        """Tell whether it still works."""
+        return self._thread.is_alive()
+
+    def finish(self) -> None:
+        """Wait for its end, and raise the error that it ended with."""
+        self._thread.join(20)
+        assert not self.is_working, "the run did not end within 20 s"
+        if self._error is not None:
+            raise self._error
+
+
+@contextmanager
+def locked(database: Database, table: str, mode: str = "access exclusive") -> Iterator[None]:
+    """Hold a lock on a table, from a session of its own."""
+    with database.connect(autocommit=False) as holder:
+        holder.execute(f"lock table {table} in {mode} mode")
+        yield
+        holder.rollback()
+
+
+def waiting_for_lock(database: Database, table: str) -> int:
+    """Wait until a session waits for a lock on a table, and return its process id."""
+    pid: int = wait_until(
+        lambda: [
+            row[0]
+            for row in database.query(
+                "select pid from pg_catalog.pg_locks where relation = %s::text::regclass and not granted", [table]
+            )
+        ],
+        what=f"a session that waits for {table}",
+    )[0]
+    return pid
 
 
 def wait_until(condition: Callable[[], object], timeout: float = 20, what: str = "the condition") -> Any:

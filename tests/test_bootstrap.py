@@ -1,0 +1,357 @@
+"""The one command, as a user runs it: each test calls bootstrap.py in a home of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from db import machine
+from db.home import Home
+from db.instance import Instance, free_port
+from db.machine import Server
+from db.problem import Problem
+
+ROOT = Path(__file__).resolve().parent.parent
+Done = subprocess.CompletedProcess[str]
+
+
+class Installation:
+    """A home and two ports, and the command line that works on them."""
+
+    def __init__(self) -> None:
+        """Make an empty home that the servers' user can reach."""
+        self.top = Path(tempfile.mkdtemp(prefix="headrace-cli-"))
+        self.top.chmod(0o711)
+        self.home = Home(self.top / "home")
+        self.ports = {"--op-port": free_port(), "--wh-port": free_port()}
+
+    def run(self, *words: str, **environment: str) -> Done:
+        """Run bootstrap.py and return what it did."""
+        return subprocess.run(
+            [sys.executable, ROOT / "bootstrap.py", *words],
+            env={**os.environ, "HEADRACE_HOME": str(self.home.path), **environment},
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=180, cwd="/",
+        )  # fmt: skip
+
+    def up(self, *words: str) -> Done:
+        """Run ``up`` on this installation's ports."""
+        return self.run("up", *(str(word) for flag in self.ports.items() for word in flag), *words)
+
+    def dsn(self, name: str) -> str:
+        """Return what a shell has in a variable after it evaluated ``env``."""
+        script = f'eval "$("$0" "$1" env)"; printf %s "${name}"'
+        return subprocess.run(
+            ["sh", "-c", script, sys.executable, ROOT / "bootstrap.py"],
+            env={**os.environ, "HEADRACE_HOME": str(self.home.path)}, capture_output=True, text=True, check=True,
+        ).stdout  # fmt: skip
+
+    def destroy(self) -> None:
+        """Stop and delete everything."""
+        self.run("down", "--purge", "--yes")
+        shutil.rmtree(self.top, ignore_errors=True)
+
+
+@pytest.fixture
+def empty() -> Iterator[Installation]:
+    """Yield an installation of which nothing is there yet."""
+    installation = Installation()
+    yield installation
+    installation.destroy()
+
+
+@pytest.fixture(scope="module")
+def deployed() -> Iterator[Installation]:
+    """Yield an installation that is up; tests leave it up."""
+    installation = Installation()
+    done = installation.up()
+    assert done.returncode == 0, done.stdout + done.stderr
+    yield installation
+    installation.destroy()
+
+
+def complaint(done: Done) -> str:
+    """Return the error of a command that failed as it should: a line, a way out, no traceback."""
+    assert done.returncode not in (0, 2), done.stdout
+    first, *way_out = done.stderr.splitlines()
+    assert first.startswith("headrace: ")
+    assert way_out, "no way out"
+    assert all(line.startswith("  ") for line in way_out)
+    assert "Traceback" not in done.stderr
+    assert "mistake in this program" not in done.stderr
+    return done.stderr
+
+
+def processes(text: str) -> list[str]:
+    """Return the command lines of this machine that hold a text."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            found.append(file.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    return [line for line in found if text in line]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Up and down
+# ---------------------------------------------------------------------------------------------------------------------
+def test_without_a_command_it_explains_itself(empty: Installation) -> None:
+    done = empty.run()
+    assert done.returncode == 0
+    assert all(command in done.stdout for command in ("demo", "test", "up", "status", "env", "psql", "down"))
+
+
+def test_up_registers_the_source_and_keeps_the_pipeline_on_schedule(deployed: Installation) -> None:
+    with psycopg.connect(deployed.dsn("WAREHOUSE_DSN")) as warehouse:
+        tables = warehouse.execute("select source_name from etl.source_table order by 1").fetchall()
+        assert tables == [("customers",), ("products",), ("sales",)]
+        assert warehouse.execute("select from cron.job where command ilike '%etl.run%'").fetchone() is not None
+    with psycopg.connect(deployed.dsn("OP_DSN")) as operational:
+        assert operational.execute("select jobname from cron.job").fetchall() == [("headrace:sell",)]
+
+
+def test_up_again_changes_nothing_and_is_quick(deployed: Installation) -> None:
+    started = time.monotonic()
+    done = deployed.up()
+    assert done.returncode == 0, done.stderr
+    assert "was running" in done.stdout
+    assert time.monotonic() - started < 10
+
+
+def test_env_gives_administrators_and_a_reader_of_dwh_alone(deployed: Installation) -> None:
+    with psycopg.connect(deployed.dsn("READER_DSN")) as reader:
+        reader.execute("select * from dwh.dim_customer")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            reader.execute("select * from mrr.customers")
+
+
+def test_status_is_for_people_and_for_programs(deployed: Installation) -> None:
+    done = deployed.run("status", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert [row["state"] for row in found["instances"]] == ["running", "running"]
+    assert [row["pipeline"] for row in found["pipelines"]] == ["sales"]
+    assert "running" in deployed.run("status").stdout
+
+
+def test_psql_opens_either_database(deployed: Installation) -> None:
+    for name, database in (("op", "operational"), ("warehouse", "warehouse")):
+        done = deployed.run("psql", name, "-XAtc", "select current_database()")
+        assert done.stdout.strip() == database, done.stderr
+
+
+def test_passwords_are_in_private_files_and_nowhere_else(deployed: Installation) -> None:
+    files = list((deployed.home.path / "secrets").iterdir())
+    assert len(files) >= 4
+    private = [*files, deployed.home.path / "choices.json"]
+    assert {file.stat().st_mode & 0o777 for file in private} == {0o600}
+    texts = [file.read_text(errors="replace") for file in deployed.home.path.glob("*/log/*")]
+    texts += [deployed.up().stdout, deployed.run("status").stdout, *processes("")]
+    for file in files:
+        assert not any(file.read_text() in text for text in texts), file.name
+
+
+def test_instances_speak_scram_over_tcp_on_loopback_alone(deployed: Installation) -> None:
+    for name in ("OP_DSN", "WAREHOUSE_DSN"):
+        with psycopg.connect(deployed.dsn(name)) as connection:
+            methods = connection.execute("select distinct auth_method from pg_hba_file_rules").fetchall()
+            assert methods == [("scram-sha-256",)]
+            settings = "select current_setting('listen_addresses'), current_setting('unix_socket_directories')"
+            assert connection.execute(settings).fetchone() == ("127.0.0.1", "")
+            durable = "select current_setting('fsync'), current_setting('log_parameter_max_length')"
+            assert connection.execute(durable).fetchone() == ("on", "0")
+
+
+def test_down_keeps_data_and_up_finds_it(deployed: Installation) -> None:
+    with psycopg.connect(deployed.dsn("OP_DSN"), autocommit=True) as operational:
+        operational.execute("insert into public.customers values (-1, 'Kept', 'Chile')")
+    assert deployed.run("down").returncode == 0
+    assert not processes(str(deployed.home.path))
+    assert deployed.run("status").returncode == 3
+    assert deployed.up().returncode == 0
+    with psycopg.connect(deployed.dsn("OP_DSN"), autocommit=True) as operational:
+        assert operational.execute("delete from public.customers where id = -1").rowcount == 1
+
+
+def test_up_recovers_from_a_killed_server(deployed: Installation) -> None:
+    file = deployed.home.path / "warehouse/data/postmaster.pid"
+    os.kill(int(file.read_text().splitlines()[0]), signal.SIGKILL)
+    time.sleep(1)
+    done = deployed.up()
+    assert done.returncode == 0, done.stderr
+    with psycopg.connect(deployed.dsn("WAREHOUSE_DSN")) as warehouse:
+        assert warehouse.execute("select count(*) from etl.source_table").fetchone() == (3,)
+
+
+def test_a_half_made_instance_is_made_anew(empty: Installation) -> None:
+    empty.home.prepare()
+    part = empty.home.path / "operational/data.part"
+    part.mkdir(parents=True)
+    (part / "PG_VERSION").write_text("15")
+    instance = Instance("operational", empty.home, empty.ports["--op-port"], throwaway=True)
+    instance.start(machine.installed())
+    with psycopg.connect(instance.dsn()) as connection:
+        assert connection.execute("select current_database()").fetchone() == ("operational",)
+    assert not part.exists()
+    assert instance.stop(machine.installed())
+
+
+def test_purge_asks_first(deployed: Installation) -> None:
+    assert "--yes" in complaint(deployed.run("down", "--purge"))
+    assert (deployed.home.path / "warehouse/data").exists()
+
+
+def test_purge_deletes_everything_that_was_made(empty: Installation) -> None:
+    empty.home.prepare()
+    empty.home.password("operational.postgres")
+    assert empty.run("down", "--purge", "--yes").returncode == 0
+    assert not empty.home.path.exists()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Errors
+# ---------------------------------------------------------------------------------------------------------------------
+def test_a_taken_port_says_who_has_it_and_which_flag_helps(empty: Installation) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        empty.ports["--op-port"] = taken.getsockname()[1]
+        text = complaint(empty.up())
+    assert f"process {os.getpid()} " in text
+    assert "--op-port" in text
+
+
+def test_two_instances_need_two_ports(empty: Installation) -> None:
+    assert "--wh-port" in complaint(empty.run("up", "--op-port", "50000", "--wh-port", "50000"))
+
+
+def test_a_home_that_cannot_be_written_is_named(empty: Installation) -> None:
+    file = empty.top / "file"
+    file.touch()
+    assert "HEADRACE_HOME" in complaint(empty.run("up", HEADRACE_HOME=str(file / "home")))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs servers as another user")
+def test_a_home_that_the_servers_cannot_enter_is_named(empty: Installation) -> None:
+    empty.top.chmod(0o700)
+    assert machine.OS_USER in complaint(empty.up())
+
+
+def test_a_second_command_at_the_same_time_is_told_so(empty: Installation) -> None:
+    with empty.home.locked():
+        assert "another bootstrap.py" in complaint(empty.up())
+
+
+def test_an_unreachable_source_is_named_without_its_password(deployed: Installation) -> None:
+    text = complaint(deployed.up("--source", f"postgresql://reader:open-sesame@127.0.0.1:{free_port()}/shop"))
+    assert "cannot be reached" in text
+    assert "sesame" not in text
+    assert "the source" not in deployed.run("status").stdout, "a failed choice is not kept"
+
+
+def test_a_wrong_password_is_called_that(deployed: Installation) -> None:
+    dsn = deployed.dsn("OP_DSN")
+    text = complaint(deployed.up("--source", re.sub(r":[^:@]+@", ":open-sesame@", dsn)))
+    assert "does not accept the password of postgres" in text
+    assert "sesame" not in text
+
+
+def test_a_malformed_dsn_is_not_repeated(deployed: Installation) -> None:
+    text = complaint(deployed.up("--source", "open-sesame"))
+    assert "postgresql://" in text
+    assert "sesame" not in text
+
+
+def test_a_source_that_may_not_be_read_shows_what_its_dba_runs(deployed: Installation) -> None:
+    with psycopg.connect(deployed.dsn("OP_DSN"), autocommit=True) as operational:
+        operational.execute("create role stranger login password 'stranger'")
+    stranger = re.sub(r"//[^@]+@", "//stranger:stranger@", deployed.dsn("OP_DSN"))
+    assert "grant select on public.customers" in complaint(deployed.up("--source", stranger))
+
+
+def test_nothing_installed_is_said_before_anything_is_done(empty: Installation) -> None:
+    done = empty.run("down")
+    assert done.returncode == 0
+    assert "Nothing is installed" in done.stdout
+    assert not empty.home.path.exists()
+
+
+def test_disk_full_is_said_before_it_is(empty: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("db.home.NEEDED_BYTES", 2**60)
+    empty.home.prepare()
+    with pytest.raises(Problem, match="disk full"):
+        Instance("operational", empty.home, free_port()).make(machine.choose(machine.installed()))
+
+
+ALL = frozenset(machine.EXTENSIONS)
+
+
+@pytest.mark.parametrize(
+    ("servers", "what"),
+    [
+        ([], "not installed"),
+        ([Server(13, Path("/pg13"), ALL)], "13 in /pg13 is too old"),
+        ([Server(15, Path("/pg15"), ALL - {"pg_cron"})], "lacks pg_cron"),
+    ],
+)
+def test_a_machine_without_a_fit_server_says_what_is_missing(servers: list[Server], what: str) -> None:
+    with pytest.raises(Problem, match=what) as caught:
+        machine.choose(servers)
+    assert "postgresql-15-cron" in caught.value.way_out
+
+
+def test_the_newest_server_that_has_everything_is_taken() -> None:
+    servers = [Server(18, Path("/pg18"), frozenset()), Server(17, Path("/pg17"), ALL), Server(15, Path("/pg15"), ALL)]
+    assert machine.choose(servers).version == 17
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Tests and packages
+# ---------------------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_test_run_leaves_nothing(empty: Installation, number: int) -> None:
+    sleeper = empty.top / "test_sleeper.py"
+    sleeper.write_text(
+        "import os, time\n"
+        "def test_sleep():\n"
+        "    print('at', os.environ['HEADRACE_HOME'], flush=True)\n"
+        "    time.sleep(120)\n"
+    )
+    command = [sys.executable, ROOT / "bootstrap.py", "test", "-s", "-p", "no:cacheprovider", sleeper]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert process.stdout is not None
+    home = next(match[1] for line in process.stdout if (match := re.search(r"at (\S+)", line)))
+    assert processes(home)
+    process.send_signal(number)
+    process.stdout.read()
+    assert process.wait(60) == 128 + number
+    assert not processes(home)
+    assert not Path(home).exists()
+
+
+def test_a_test_run_ends_with_pytests_summary_and_its_exit_code(empty: Installation) -> None:
+    failing = empty.top / "test_failing.py"
+    failing.write_text("def test_no():\n    assert 1 == 2\n")
+    done = empty.run("test", "-p", "no:cacheprovider", str(failing))
+    assert done.returncode == 1
+    assert re.fullmatch(r"=+ 1 failed in .* =+", done.stdout.splitlines()[-1])
+
+
+def test_the_lock_file_has_a_hash_for_everything_and_names_no_place() -> None:
+    text = machine.LOCK.read_text()
+    for requirement in re.split(r"\n(?=\S)", text):
+        assert requirement.startswith("#") or "--hash=sha256:" in requirement, requirement
+    assert "://" not in text
+    assert "--find-links" not in text
