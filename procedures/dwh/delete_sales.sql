@@ -1,6 +1,7 @@
 -- Contract: deletes, for each group of n equal rows D of a batch, the n most recently captured equal facts, found by the
--- source's own ids through the primary key; after a truncation (T) all facts of the source. Returns the rows deleted and
--- notes them in stg.sales_delta. Quarantine has already settled the rows D that it held.
+-- source's own ids through the primary key, and notes them in stg.sales_delta; after a truncation (T) all facts of the
+-- source, which the aggregates then count anew. Returns the rows deleted. Quarantine has already settled the rows D that it
+-- held.
 create or replace function dwh.delete_sales(p_batch bigint)
 returns bigint
 language plpgsql
@@ -12,16 +13,7 @@ declare
   v_count bigint;
 begin
   if v_truncated <> '{}' then
-    with removed as (
-      delete from dwh.fact_sales f where f.source = any (v_truncated)
-      returning f.captured_on, f.customer_key, f.product_key, f.qty
-    ), noted as (
-      insert into stg.sales_delta (captured_on, country, product_key, lines, units)
-      select r.captured_on, coalesce(c.country, '(unknown)'), r.product_key, -count(*), -sum(r.qty)
-      from removed r
-      join dwh.dim_customer c on c.customer_key = r.customer_key
-      group by 1, 2, 3
-    )
+    with removed as (delete from dwh.fact_sales f where f.source = any (v_truncated) returning 1)
     select count(*) into v_deleted from removed;
   end if;
 

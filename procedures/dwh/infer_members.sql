@@ -11,7 +11,7 @@ declare
   v_inferred bigint;
 begin
   execute format(
-    'with named as (select distinct s.source, s.%1$I from %2$s($1) s where s.op in (''I'', ''U'') and s.reason is null),'
+    'with named as (select distinct s.source, s.%1$I from %2$s($1) s where s.op in (''I'', ''U'')),'
     ' inferred as ('
     '   insert into %3$s (source, %1$I, valid_from, is_inferred, batch_from)'
     '   select n.source, n.%1$I, b.captured_at, true, 0'

@@ -20,7 +20,7 @@ declare
                       where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e')
     order by n.nspname, p.proname, p.oid;
   v_now constant timestamptz := clock_timestamp();
-  v_failed text[] := '{}';
+  v_failed text[] := array[]::text[];
   v_sqlstate text;
   v_message text;
   v_detail text;

@@ -1,5 +1,5 @@
 -- Contract: inserts the fit sales of a batch with the versions of customer and product that held when each was captured,
--- returns how many, and notes them in stg.sales_delta. A replayed or rebuilt row keeps the batch and the date of its first
+-- returns how many, and notes them in stg.sales_delta. The judge has taken unfit rows out of the change set. A replayed or rebuilt row keeps the batch and the date of its first
 -- capture (origin).
 create or replace function dwh.insert_sales(p_batch bigint)
 returns bigint
@@ -27,7 +27,7 @@ begin
       on c.source = s.source and c.customer_id = s.customer_id and c.batch_from <= s.origin and s.origin < c.batch_to
     join dwh.dim_product p
       on p.source = s.source and p.product_id = s.product_id and p.batch_from <= s.origin and s.origin < p.batch_to
-    where s.op in ('I', 'U') and s.reason is null
+    where s.op in ('I', 'U')
     returning captured_on, customer_key, product_key, qty
   ), counted as (
     select i.captured_on, i.customer_key, i.product_key, count(*) as lines, sum(i.qty) as units

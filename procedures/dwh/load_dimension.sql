@@ -58,7 +58,7 @@ begin
     v_incoming, v_table, dwh.attribute_list(v_dimension, '%1$I'), v_dimension.business_key,
     dwh.attribute_list(v_dimension, 'i.%1$I'))
     into v_counts.rows_inserted using p_batch, v_captured_at;
-  if v_counts.rows_inserted >= 1000 then
+  if v_counts.rows_inserted > 0.1 * (select greatest(c.reltuples, 0) from pg_class c where c.oid = v_table::regclass) then
     execute format('analyze %s', v_table);
   end if;
   return v_counts;

@@ -15,7 +15,7 @@ begin
   if not exists (select from etl.batch_table t join etl.stage g on g.mirror = t.mirror where g.stage = 'stg.sale' and t.batch_id = p_batch) then
     return v_counts;
   end if;
-  select count(*), count(*) filter (where s.op in ('I', 'U') and s.reason is null)
+  select count(*), count(*) filter (where s.op in ('I', 'U'))
   into v_counts.rows_read, v_fit
   from stg.sale(p_batch) s;
   perform dwh.infer_members('dwh.dim_customer', 'stg.sale', p_batch);

@@ -1,5 +1,5 @@
 -- Contract: the step that brings dwh.sales_by_day and dwh.sales_by_product up to the facts, by what stg.sales_delta says was
--- really inserted, deleted and moved; empties it.
+-- really inserted, deleted and moved; empties it. After a truncation (T), which a rebuild is as well, it counts anew.
 -- Invariant: afterwards both equal a fresh GROUP BY of dwh.fact_sales. Rows that reach no line leave.
 create or replace function dwh.load_sales_aggregates(p_batch bigint, p_step etl.step)
 returns etl.row_counts
@@ -9,6 +9,11 @@ as $$
 declare
   v_counts etl.row_counts := (0, 0, 0, 0, 0);
 begin
+  if exists (select from etl.batch_table t where t.mirror = 'sales' and t.batch_id = p_batch)
+     and exists (select from stg.sale(p_batch) s where s.op = 'T') then
+    return dwh.recount_sales();
+  end if;
+
   with delta as (
     select d.captured_on, d.country, d.product_key, sum(d.lines) as lines, sum(d.units) as units
     from stg.sales_delta d

@@ -54,7 +54,7 @@ begin
     v_error.step := coalesce(v_steps[cardinality(v_steps)].step, 'publish');
     v_steps := etl.fail_steps(v_steps, v_error.sqlstate);
   end;
-  outcome := (v_error, (outcome).steps || v_steps, v_first, v_batch.batch_id);
+  outcome := (v_error, (outcome).steps || v_steps, coalesce((outcome).first_batch, v_first), coalesce(v_batch.batch_id, (outcome).last_batch));
   if v_alone then
     perform etl.close_run(run_id, outcome);
   end if;

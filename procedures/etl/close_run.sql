@@ -23,13 +23,13 @@ begin
       last_batch = (p_outcome).last_batch,
       message = coalesce(
         (v_error).step || ': ' || (v_error).message,
-        (select format('%sread %s rows, captured %s changes, published %s batches, %s rows quarantined',
-                       case when r.dry_run then 'dry run, rolled back: ' else '' end,
-                       sum(s.rows_read) filter (where s.phase = 'capture'),
-                       sum(s.rows_inserted + s.rows_updated + s.rows_deleted) filter (where s.phase = 'capture'),
-                       count(distinct s.batch_id) filter (where s.phase = 'publish'),
-                       sum(s.rows_quarantined))
-         from unnest((p_outcome).steps) s))
+        case when r.dry_run then 'dry run, rolled back: ' else '' end
+        || (select concat_ws(', ',
+                     format('%s rows read', coalesce(sum(s.rows_read) filter (where s.phase = 'capture'), 0)),
+                     format('%s changes captured', coalesce(sum(s.rows_inserted + s.rows_updated + s.rows_deleted) filter (where s.phase = 'capture'), 0)),
+                     format('%s batches published', count(distinct s.batch_id) filter (where s.phase = 'publish')),
+                     format('%s rows quarantined', coalesce(sum(s.rows_quarantined), 0)))
+            from unnest((p_outcome).steps) s))
   where r.run_id = p_run_id
   returning r.* into strict v_run;
   perform etl.notify_outcome(p_run_id);

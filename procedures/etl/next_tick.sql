@@ -102,8 +102,9 @@ cross join unnest(rule.minutes) as minute
 cross join lateral (values (day.day + make_interval(hours => hour, mins => minute))) as tick (at)
 where tick.at > rule.after
 union all
-select after + make_interval(secs => substring(written.words from '^([1-5]?\d) ?seconds?$')::int)
+select after + make_interval(secs => substring(written.words from '^([1-9]|[1-5]\d) ?seconds?$')::int)
 from written
+where isfinite(after)
 order by 1
 limit 1
 $$;

@@ -20,11 +20,12 @@ begin
   v_before := etl.purge_log();
 
   if v_may_see_cron then
-    -- A run that a restart cut short has no times; run ids tell its age.
+    -- A run that never got to start has no times: it is as old as its neighbours.
     execute $delete$
       delete from cron.job_run_details d
-      where d.runid <= (select max(o.runid) from cron.job_run_details o where o.start_time < $1)
-        and d.status in ('succeeded', 'failed')
+      where d.status in ('succeeded', 'failed')
+        and coalesce(d.end_time < $1, d.start_time < $1,
+                     d.runid < (select max(o.runid) from cron.job_run_details o where o.start_time < $1))
         and case when exists (select from cron.job j where j.jobid = d.jobid)
                  then exists (select from cron.job j where j.jobid = d.jobid and j.jobname like $2)
                  else d.database = current_database() and d.username = 'headrace_runner' end

@@ -12,13 +12,12 @@ as $$
     c._hr_seq,
     c._hr_op,
     coalesce(c._hr_origin, c._hr_batch),
-    t.source,
+    (select t.source from etl.source_table t where t.mirror = 'customers'),
     c.id::bigint,
     nullif(btrim(c.name), ''),
     nullif(btrim(c.country), ''),
     case when c.id is null then 'the customer has no id' end
   from stg.customers_changes c
-  join etl.source_table t on t.mirror = 'customers'
   where c._hr_batch = p_batch
 $$;
 reset check_function_bodies;

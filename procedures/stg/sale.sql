@@ -11,7 +11,7 @@ as $$
     c._hr_seq,
     c._hr_op,
     coalesce(c._hr_origin, c._hr_batch),
-    t.source,
+    (select t.source from etl.source_table t where t.mirror = 'sales'),
     c.customerid::bigint,
     c.productid::bigint,
     c.qty::bigint,
@@ -19,7 +19,6 @@ as $$
          when c.productid is null then 'the sale has no product'
          when c.qty is null or c.qty <= 0 then 'the quantity is not positive' end
   from stg.sales_changes c
-  join etl.source_table t on t.mirror = 'sales'
   where c._hr_batch = p_batch
 $$;
 reset check_function_bodies;

@@ -1,0 +1,58 @@
+-- requires: etl.next_tick
+-- Contract: one line per pipeline, for people and for monitoring. Costs a few index look-ups per pipeline.
+create or replace view etl.status as
+select
+  p.pipeline,
+  r.status as last_status,
+  r.run_id as last_run_id,
+  r.finished_at as last_finished_at,
+  w.started_at as running_since,
+  b.captured_at,
+  clock_timestamp() - b.captured_at as freshness,
+  (select coalesce(sum(x.rows_changed), 0)::bigint from etl.batch x where x.pipeline = p.pipeline and x.published_at is null) as pending_changes,
+  (select count(*) from stg.quarantine q join etl.source_table t on t.mirror = q.mirror where t.pipeline = p.pipeline) as quarantined,
+  p.paused_at is not null as paused,
+  j.schedule,
+  case when j.is_scheduled and p.paused_at is null then etl.next_tick(j.schedule) end as next_run_at,
+  case when r.status <> 'succeeded' then r.message end as last_error
+from etl.pipeline p
+left join lateral (
+  select l.status, l.run_id, l.finished_at, l.message
+  from etl.run_log l
+  where l.pipeline = p.pipeline and l.status not in ('running', 'skipped')
+  order by l.run_id desc
+  limit 1
+) r on true
+left join lateral (
+  select l.started_at from etl.run_log l where l.pipeline = p.pipeline and l.status = 'running' order by l.run_id desc limit 1
+) w on true
+left join lateral (
+  select max(x.captured_at) as captured_at
+  from (select y.captured_at from etl.batch y
+        where y.pipeline = p.pipeline and y.published_at is not null order by y.batch_id desc limit 1) x
+) b on true
+left join lateral (
+  select s.schedule, s.is_scheduled
+  from etl.job s
+  where s.command ~* '^\s*call\s+etl\.run(_loop)?\s*\('
+    and (s.command ~ '\(\s*\)' or position(quote_literal(p.pipeline) in s.command) > 0)
+  order by position(quote_literal(p.pipeline) in s.command) > 0 desc, s.job
+  limit 1
+) j on true;
+
+comment on view etl.status is 'One line per pipeline: last outcome, freshness, what is pending, quarantine, next schedule. For headrace_monitor.';
+comment on column etl.status.pipeline is 'Pipeline.';
+comment on column etl.status.last_status is 'Outcome of the last run that was not skipped; null before the first.';
+comment on column etl.status.last_run_id is 'Number of that run.';
+comment on column etl.status.last_finished_at is 'When that run ended.';
+comment on column etl.status.running_since is 'Start of the run at work; null if none is.';
+comment on column etl.status.captured_at is 'The source''s clock when what dwh shows was captured.';
+comment on column etl.status.freshness is 'Age of what dwh shows.';
+comment on column etl.status.pending_changes is 'Changes captured and not yet published.';
+comment on column etl.status.quarantined is 'Rows in quarantine.';
+comment on column etl.status.paused is 'True while the pipeline is paused.';
+comment on column etl.status.schedule is 'Schedule of the job that runs it, as pg_cron writes it; null if none does.';
+comment on column etl.status.next_run_at is 'Next tick of that schedule; null where pg_cron does not have the job, or while paused.';
+comment on column etl.status.last_error is 'What went wrong in the last run; null if nothing did.';
+revoke all on etl.status from public;
+grant select on etl.status to headrace_monitor;
