@@ -195,21 +195,30 @@ def embedded(home: Home, choices: Choices, name: str) -> Instance:
 # Inside the virtual environment
 # ---------------------------------------------------------------------------------------------------------------------
 def run_inside(home: Home, arguments: argparse.Namespace, rest: Sequence[str]) -> int:
-    """Run a command that needs the packages."""
-    from db import trial, work
+    """Run a command that needs the packages.
 
-    if arguments.command == "test":
-        return trial.run(machine.installed(), rest)
-    if arguments.command == "status":
-        return work.status(home, arguments.json)
-    if arguments.command == "env":
-        return work.env(home)
-    choices = choose(home, arguments)
-    with home.locked():
-        if arguments.command == "up":
-            return work.up(home, choices)
-        started = float(os.environ.get(STARTED, time.monotonic()))
-        return work.demo(home, choices, arguments.rows, arguments.seed, started)
+    Raises:
+        Problem: something that the user can mend.
+    """
+    import psycopg
+
+    from db import deploy, trial, work
+
+    try:
+        if arguments.command == "test":
+            return trial.run(machine.installed(), rest)
+        if arguments.command == "status":
+            return work.status(home, arguments.json)
+        if arguments.command == "env":
+            return work.env(home)
+        choices = choose(home, arguments)
+        with home.locked():
+            if arguments.command == "up":
+                return work.up(home, choices)
+            started = float(os.environ.get(STARTED, time.monotonic()))
+            return work.demo(home, choices, arguments.rows, arguments.seed, started)
+    except psycopg.Error as error:
+        raise deploy.explain(error, arguments.command) from None
 
 
 def run(words: Sequence[str]) -> int:
@@ -263,6 +272,11 @@ def main() -> int:
         place = f"{error.filename}: " if error.filename else ""
         print(f"headrace: {place}{error.strerror}", file=sys.stderr)
         print(f"  {ways.get(error.errno or 0, 'Mend that, then try again: it goes on from here.')}", file=sys.stderr)
+    except Exception as error:
+        if os.environ.get("HEADRACE_DEBUG"):
+            raise
+        print(f"headrace: unexpected {type(error).__name__}: {str(error).partition(chr(10))[0]}", file=sys.stderr)
+        print("  That is a mistake in this program. HEADRACE_DEBUG=1 shows where it happened.", file=sys.stderr)
     return 1
 
 

@@ -101,7 +101,7 @@ class Home:
         """Return what was chosen before, or the defaults."""
         try:
             kept = json.loads(self._choices.read_text())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return Choices()
         except PermissionError:
             raise Problem(

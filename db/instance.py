@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
 import subprocess
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,7 @@ SETTINGS = Path(__file__).resolve().parent
 FLAGS = {"operational": "--op-port", "warehouse": "--wh-port"}
 ADMIN = "postgres"
 SMALL_SHM = 512 * 1024 * 1024
+ORPHANS_END = 15  # seconds that the processes of a killed server have to notice
 
 
 @dataclass(frozen=True)
@@ -177,16 +180,15 @@ class Instance:
         Raises:
             Problem: it cannot be started; says why and what to do.
         """
-        running = self.running_port()
-        if running == self.port:
+        if self.running_port() == self.port:
             return
-        if running:
-            self.stop(servers)
         server = self.server(servers)
         self._check_port()
+        self.stop(servers)
         self.make(server)
         self._make_directory()
         self._write_settings()
+        self._bury()
         log = self.directory / "log" / "start.log"
         log.unlink(missing_ok=True)
         try:
@@ -198,6 +200,24 @@ class Instance:
                 f"the {self.name} instance does not start: {(fatal or ['no message'])[-1].partition(': ')[2]}",
                 self._way_out(text),
             ) from None
+
+    def _bury(self) -> None:
+        """Take away the pid file of a killed server whose pid another process, or its own zombie, holds now.
+
+        The server itself would refuse to start. It may go only when none of its processes works on the data any more.
+        """
+        file = self.data / "postmaster.pid"
+        deadline = time.monotonic() + ORPHANS_END
+        while file.exists() and not self.running_port():
+            if not any(works_in(process, self.data.resolve()) for process in Path("/proc").glob("[0-9]*")):
+                file.unlink()
+            elif time.monotonic() > deadline:
+                raise Problem(
+                    f"processes of a killed server still work in {self.data}",
+                    f"End the processes 'postgres: …' of the user {self.data.owner()}, then try again.",
+                )
+            else:
+                time.sleep(0.2)
 
     def _write_settings(self) -> None:
         kinds = ["", f".{self.name}", *([".throwaway"] if self.throwaway else [])]
@@ -236,6 +256,13 @@ class Instance:
         program = self.server(servers).bin / "pg_ctl"
         self._run(program, "stop", "--wait", "--timeout", "120", "--mode", mode, "-D", self.data)
         return True
+
+
+def works_in(process: Path, directory: Path) -> bool:
+    """Say whether a process, given by its directory in /proc, has a directory as its own."""
+    with contextlib.suppress(OSError):
+        return (process / "cwd").readlink() == directory
+    return False
 
 
 def holder(port: int) -> str:

@@ -172,7 +172,7 @@ def env(home: Home) -> int:
 
 
 def status(home: Home, as_json: bool) -> int:
-    """Show instances, pipelines, last runs and errors; 3 if an instance does not run."""
+    """Show instances, pipelines, last runs and errors; 3 if something does not run or is not deployed."""
     choices = home.choices()
     instances: list[dict[str, Any]] = []
     for instance, own in zip(pair(home, choices), (choices.source, choices.warehouse), strict=True):
@@ -187,16 +187,18 @@ def status(home: Home, as_json: bool) -> int:
             "kept in": where,
         })  # fmt: skip
     found: dict[str, list[dict[str, Any]]] = {"instances": instances}
+    missing = ""
+    if any(row["state"] == "stopped" for row in instances):
+        missing = "\nTo start what is stopped:  python3 bootstrap.py up"
     if instances[1]["state"] == "running":
         with connected(warehouse_dsn(home, choices), "the warehouse") as connection:
             try:
                 found |= report.status(connection)
-            except psycopg.errors.UndefinedTable:
-                raise Problem("the warehouse is not deployed", "Run:  python3 bootstrap.py up") from None
+            except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+                missing = "\nThe warehouse is not deployed:  python3 bootstrap.py up"
     if as_json:
         print(json.dumps(found, indent=2, default=str))
     else:
         report.show_status(found)
-        if any(row["state"] == "stopped" for row in instances):
-            print("\nTo start what is stopped:  python3 bootstrap.py up")
-    return 0 if all(row["state"] == "running" for row in instances) else 3
+        print(missing, end="\n" if missing else "")
+    return 0 if not missing and all(row["state"] == "running" for row in instances) else 3

@@ -329,7 +329,7 @@ def test_a_stopped_test_run_leaves_nothing(empty: Installation, number: int) -> 
         "    print('at', os.environ['HEADRACE_HOME'], flush=True)\n"
         "    time.sleep(120)\n"
     )
-    command = [sys.executable, ROOT / "bootstrap.py", "test", "-s", "-p", "no:cacheprovider", sleeper]
+    command = [sys.executable, str(ROOT / "bootstrap.py"), "test", "-s", "-p", "no:cacheprovider", str(sleeper)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert process.stdout is not None
     home = next(match[1] for line in process.stdout if (match := re.search(r"at (\S+)", line)))
