@@ -29,8 +29,10 @@ from migrations.script import AS_ADMIN, AS_OWNER, run
 LOCK = "select pg_advisory_lock(hashtextextended('headrace: deployment', 0));"
 TRY_LOCK = LOCK.replace("pg_advisory_lock", "pg_try_advisory_lock")
 DROP_VERSION = "drop table public.alembic_version;"
+CHANGING = ("upgrade", "downgrade")
 SCHEMAS = {"etl", "mrr", "stg", "dwh"}
 log = logging.getLogger("alembic.headrace")
+steps: list[Any] = []  # the revisions that this command has run
 
 
 def is_ours(name: str | None, kind: str, parents: Any) -> bool:
@@ -122,13 +124,16 @@ def run_offline() -> None:
     """Print everything as SQL that psql can run."""
     configure(dialect_name="postgresql")
     migration = context.get_context()
-    run(LOCK if command() == "upgrade" else LOCK + jobs.NONE, migration)
+    if command() in CHANGING:
+        run(LOCK, migration)
     with context.begin_transaction():
+        if command() == "downgrade" and not context.get_revision_argument():
+            run(jobs.NONE + jobs.SYNCHRONISE + AS_ADMIN, migration)
         context.run_migrations()
         if is_deployment():
             deploy(migration, everything=True)
         elif is_removal():
-            run(jobs.SYNCHRONISE + DROP_VERSION, migration)
+            run(DROP_VERSION, migration)
     if is_deployment():
         run(jobs.DECLARED + jobs.SYNCHRONISE + jobs.RECORD, migration)
 
@@ -139,7 +144,7 @@ def run_online() -> None:
         configure(connection=connection)
         migration = context.get_context()
         driver = cast("psycopg.Connection", connection.connection.driver_connection)
-        if command() in ("upgrade", "downgrade"):
+        if command() in CHANGING:
             if not connection.exec_driver_sql(TRY_LOCK).scalar():
                 log.info("Another deployment of this database is at work: waiting for it")
                 connection.exec_driver_sql(LOCK)
@@ -159,7 +164,6 @@ def run_online() -> None:
                 jobs.synchronise(driver, scheduler)
 
 
-steps: list[Any] = []
 ischema_names["pg_lsn"] = PgLsn
 if context.config.cmd_opts and context.config.config_file_name:
     fileConfig(context.config.config_file_name, disable_existing_loggers=False)

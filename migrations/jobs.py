@@ -104,7 +104,7 @@ exception
     when insufficient_privilege then
         raise warning 'pg_cron refuses this role, nothing was scheduled: %', sqlerrm
             using hint = format(
-                'Deploy again after a superuser ran, in database %I: grant usage on schema cron to headrace_runner;'
+                'Have a superuser run, in database %I: grant usage on schema cron to headrace_runner;'
                 ' grant execute on function cron.schedule_in_database, cron.alter_job to headrace_runner;',
                 current_database()
             );

@@ -48,6 +48,15 @@ begin
     execute format(
         'grant connect on database %I to headrace_runner, headrace_monitor, headrace_reader', current_database()
     );
+exception
+    when insufficient_privilege then
+        raise exception '%', sqlerrm
+            using errcode = 'insufficient_privilege',
+                hint = format(
+                    'Have a superuser run, in database %1$I: alter database %1$I owner to %2$I; alter role %2$I createrole;'
+                    ' grant headrace_owner, headrace_runner to %2$I; (these two, if they exist)',
+                    current_database(), current_user
+                );
 end
 $$;
 """
