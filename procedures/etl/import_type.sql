@@ -52,7 +52,7 @@ begin
     execute format('comment on %s %s is %L', case v_type.kind when 'd' then 'domain' else 'type' end, v_name,
                    format('Copy of type %s of source %s.', v_type.full_name, p_source));
   end if;
-  if v_type.kind = 'e' then
+  if v_type.kind = 'e' then -- also of a type that is here: it may have gained labels
     for v_label in
       select r.label
       from etl_ext.dblink(v_connection, format('select e.enumlabel from pg_enum e where e.enumtypid = %s order by e.enumsortorder', p_type)) r (label text)

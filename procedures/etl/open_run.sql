@@ -15,6 +15,7 @@ declare
     select case when a.application_name = 'pg_cron' or a.backend_type = 'pg_cron' then 'pg_cron' else coalesce(nullif(a.application_name, ''), 'unknown') end
     from pg_stat_activity a where a.pid = pg_backend_pid());
   v_skipped text;
+  v_aborted bigint[];
   v_run_id bigint;
 begin
   select p.* into v_pipeline from etl.pipeline p where p.pipeline = p_pipeline;
@@ -40,10 +41,15 @@ begin
   end if;
 
   if v_skipped is null then
-    update etl.run_log r
-    set status = 'aborted', finished_at = clock_timestamp(),
-        message = format('its session (backend %s) ended before the run did; what it had not committed was rolled back', r.backend_pid)
-    where r.pipeline = p_pipeline and r.status = 'running';
+    with aborted as (
+      update etl.run_log r
+      set status = 'aborted', finished_at = clock_timestamp(),
+          message = format('its session (backend %s) ended before the run did; what it had not committed was rolled back', r.backend_pid)
+      where r.pipeline = p_pipeline and r.status = 'running'
+      returning r.run_id
+    )
+    select array_agg(a.run_id) into v_aborted from aborted a;
+    perform etl.notify_outcome(a.run_id) from unnest(v_aborted) a (run_id);
   end if;
   insert into etl.run_log (pipeline, action, status, started_by, started_from, backend_pid, dry_run, finished_at, message)
   values (p_pipeline, p_action, case when v_skipped is null then 'running' else 'skipped' end, session_user, v_started_from,

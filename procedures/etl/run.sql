@@ -22,6 +22,9 @@ begin
     commit;
     set local search_path = pg_catalog, pg_temp;
     continue when v_run_id is null;
+    perform etl.follow_types(v_pipeline);
+    commit;
+    set local search_path = pg_catalog, pg_temp;
 
     call mrr.capture(v_pipeline, v_run_id, v_outcome);
     if not dry_run and ((v_outcome).failure).sqlstate is null then
