@@ -27,7 +27,7 @@ begin
         || (select concat_ws(', ',
                      format('%s rows read', coalesce(sum(s.rows_read) filter (where s.phase = 'capture'), 0)),
                      format('%s changes captured', coalesce(sum(s.rows_inserted + s.rows_updated + s.rows_deleted) filter (where s.phase = 'capture'), 0)),
-                     format('%s batches published', count(distinct s.batch_id) filter (where s.phase = 'publish')),
+                     format('%s batches published', (select count(*) from etl.batch b where b.published_run_id = p_run_id and b.rows_changed > 0)),
                      format('%s rows quarantined', coalesce(sum(s.rows_quarantined), 0)))
             from unnest((p_outcome).steps) s))
   where r.run_id = p_run_id

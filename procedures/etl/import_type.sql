@@ -56,8 +56,9 @@ begin
     for v_label in
       select r.label
       from etl_ext.dblink(v_connection, format('select e.enumlabel from pg_enum e where e.enumtypid = %s order by e.enumsortorder', p_type)) r (label text)
+      where not exists (select from pg_enum x where x.enumtypid = to_regtype(v_name) and x.enumlabel = r.label)
     loop
-      execute format('alter type %s add value if not exists %L', v_name, v_label);
+      execute format('alter type %s add value %L', v_name, v_label);
     end loop;
   end if;
   return v_name;
