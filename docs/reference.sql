@@ -1,7 +1,7 @@
 -- Prints docs/reference.md, Markdown of every table, column, view and routine of a warehouse, from its catalogue and the
--- COMMENTs there. What is made at run time is left out: mirrors, change sets, partitions. Renew the file after a change with
+-- COMMENTs there. What is made at run time is left out: mirrors, change sets, partitions. After a change, renew it with
 --
---   psql -Xqf docs/reference.sql -o docs/reference.md "$WAREHOUSE_DSN"
+--   python3 bootstrap.py psql warehouse -Xqf docs/reference.sql -o docs/reference.md
 
 \set ON_ERROR_STOP on
 \pset format unaligned

@@ -15,17 +15,17 @@ declare
     Dmitri, Elena, Emil, Emma, Fatima, Felix, Freya, Giulia, Hana, Hannah, Hugo, Ibrahim, Ines, Ingrid, Isabel, Ivan,
     Jakub, Jan, Joao, Jonas, Julia, Kai, Kenji, Lara, Lea, Leo, Liam, Linh, Louise, Luca, Lukas, Maria, Marta, Mateo,
     Maya, Mei, Mia, Miguel, Mila, Nadia, Nina, Noah, Olga, Oliver, Omar, Oscar, Paula, Petra, Pierre, Priya, Rafael,
-    Rahul, Rosa, Samuel, Sara, Sofia, Stefan, Tomas, Victor, Yara, Yuki, Zoe}';
+    Rahul, Rosa, Samuel, Sara, Sofia, Stefan, Tomas, Victor, Yara, Yuki, Zoe}'::text[];
   c_family_names constant text[] := '{
     Ali, Almeida, Andersson, Bauer, Becker, Bernard, Bianchi, Brown, Chen, Costa, Davies, de Vries, Dubois, Evans,
     Fernandez, Ferrari, Fischer, Fontaine, Garcia, Gonzalez, Gruber, Gupta, Haddad, Hansen, Hoffmann, Horvat, Huber, Ito,
     Ivanov, Jansen, Jensen, Johansson, Jones, Kaminski, Khan, Kim, Kobayashi, Kovac, Kowalski, Larsen, Laurent, Lee,
     Lindberg, Lopez, Martin, Meyer, Miller, Moreau, Murphy, Nakamura, Nguyen, Nielsen, Novak, Olsen, Patel, Pereira,
     Petrov, Popescu, Ricci, Romano, Rossi, Santos, Sato, Schmidt, Schneider, Sharma, Silva, Singh, Smith, Svensson,
-    Tanaka, Taylor, Tran, van Dijk, Wagner, Walker, Wang, Weber, Wilson, Wojcik, Yilmaz, Zhang}';
+    Tanaka, Taylor, Tran, van Dijk, Wagner, Walker, Wang, Weber, Wilson, Wojcik, Yilmaz, Zhang}'::text[];
   c_lines constant text[] := '{
     Alpine, Atlas, Aurora, Classic, Coastal, Compact, Everyday, Harbor, Heritage, Horizon, Lumen, Meadow, Metro, Nordic,
-    Orbit, Prime, Sierra, Solar, Studio, Urban, Vista, Willow}';
+    Orbit, Prime, Sierra, Solar, Studio, Urban, Vista, Willow}'::text[];
   v_customers int;
   v_products int;
   v_seed bigint;
@@ -40,8 +40,8 @@ begin
       using errcode = 'object_not_in_prerequisite_state',
             hint = 'To add sales: call public.sell(); to start anew: truncate public.customers, public.products, public.sales;';
   end if;
-  v_customers := greatest(rows / 100, 20);
-  v_products := greatest(rows / 1000, 20);
+  v_customers := greatest(rows / 100, 20)::int;
+  v_products := greatest(rows / 1000, 20)::int;
   v_seed := seed::bigint * 4;
 
   with share (country, weight) as (

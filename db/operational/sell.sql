@@ -10,9 +10,9 @@ as $$
 declare
   v_customers constant int := (select max(c.id) from public.customers c);
   v_products constant int := (select max(p.id) from public.products p);
-  v_customer constant int := 1 + floor(random() * v_customers);
-  v_neighbour constant int := 1 + floor(random() * v_customers);
-  v_product constant int := 1 + floor(random() * v_products);
+  v_customer constant int := 1 + floor(random() * v_customers)::int;
+  v_neighbour constant int := 1 + floor(random() * v_customers)::int;
+  v_product constant int := 1 + floor(random() * v_products)::int;
   v_page bigint;
 begin
   if sales is null or sales < 0 then
@@ -56,7 +56,7 @@ begin
   end if;
 
   if random() < 0.3 then  -- a cancelled sale, the first one from a random page on
-    v_page := floor(random() * pg_relation_size('public.sales') / current_setting('block_size')::int);
+    v_page := floor(random() * pg_relation_size('public.sales') / current_setting('block_size')::int)::bigint;
     delete from public.sales s
     where s.ctid = (select c.ctid from public.sales c where c.ctid >= format('(%s,0)', v_page)::tid limit 1);
   end if;
