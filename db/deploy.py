@@ -58,7 +58,7 @@ def connected(dsn: str, what: str) -> Iterator[psycopg.Connection]:
         Problem: it cannot be reached, or does not let us in.
     """
     try:
-        connection = psycopg.connect(dsn, autocommit=True, connect_timeout=10, application_name="headrace bootstrap")
+        connection = psycopg.connect(dsn, autocommit=True, connect_timeout=10, application_name="bootstrap.py")
     except psycopg.OperationalError as error:
         raise refused(error, dsn, what) from None
     except psycopg.ProgrammingError:  # its text repeats the DSN

@@ -44,6 +44,8 @@ TOP_PRODUCTS = """
     order by units desc, product
     limit 5
 """
+FOR_PROGRAMS = {"action", "by"}
+LONG_TEXTS = {"message", "hint", "last error"}
 LAYERS = {
     "op (source)": ("op.customers", "op.products", "op.sales"),
     "mrr (mirror)": ("mrr.customers", "mrr.products", "mrr.sales"),
@@ -72,22 +74,32 @@ def as_text(value: object) -> str:
         case timedelta():
             return str(timedelta(seconds=round(value.total_seconds())))
         case datetime():
-            return value.strftime("%Y-%m-%d %H:%M:%S")
+            local = value.astimezone()
+            today = local.date() == datetime.now().astimezone().date()
+            return local.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M:%S")
         case _:
             return str(value)
 
 
 def show(title: str, names: Sequence[str], values: Sequence[Sequence[object]]) -> None:
-    """Print a table; columns that hold nothing are left out, and without rows it says none."""
+    """Print a table; columns that hold nothing, or are for programs, are left out; without rows it says none."""
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
     if not values:
         console.print(f"\n[bold]{title}[/bold]: none")
         return
-    kept = [i for i in range(len(names)) if any(row[i] not in (None, False) for row in values)]
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    kept = [
+        i
+        for i, name in enumerate(names)
+        if name not in FOR_PROGRAMS and any(row[i] not in (None, False) for row in values)
+    ]
+    table = Table(
+        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False
+    )
     for i in kept:
         numeric = all(isinstance(row[i], int | timedelta | None) for row in values)
-        table.add_column(names[i], justify="right" if numeric else "left", overflow="fold")
+        table.add_column(
+            names[i], justify="right" if numeric else "left", overflow="fold", no_wrap=names[i] not in LONG_TEXTS
+        )
     for row in values:
         table.add_row(*(Text(as_text(row[i])) for i in kept))
     console.print()
@@ -109,6 +121,7 @@ def show_demo(connection: psycopg.Connection) -> None:
     """Print what a demo ends with."""
     show("Last runs", *rows(connection, LAST_RUNS))
     show("Top products", *rows(connection, TOP_PRODUCTS))
+    connection.execute("set role headrace_owner")  # whose user mapping reads the source
     show("Rows per layer", ("layer", "table", "rows"), layer_counts(connection))
     _, [[product]] = rows(connection, "select dwh.most_popular_product()")
     Console(highlight=False).print("\n[bold]select dwh.most_popular_product()[/bold]  →  ", Text(str(product)), sep="")
