@@ -93,12 +93,11 @@ def warehouse_server() -> Server:
 
 @pytest.fixture(scope="session")
 def operational_template(operational_server: Server) -> Iterator[Database]:
-    """Make the sample operational database, empty, readable by the source role."""
+    """Make the sample operational database, empty; the source role can read it, and tables to come."""
     with database(operational_server, "op_template", as_template=True) as template:
-        template.execute("create table public.customers (id int primary key, name text, country text)")
-        template.execute("create table public.products (id int primary key, name text, groupname text)")
-        template.execute("create table public.sales (customerId int, productId int, qty int)")
-        template.execute(f"grant select on all tables in schema public to {SOURCE_ROLE}")
+        folder = ROOT / "db" / "operational"
+        for file in (folder / "schema.sql", *sorted(folder.glob("*.sql")), ROOT / "db" / "source.sql"):
+            template.execute(file.read_text(encoding="utf-8"))
         template.execute(f"alter default privileges in schema public grant select on tables to {SOURCE_ROLE}")
         template.close()
         yield template

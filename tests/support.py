@@ -128,7 +128,7 @@ class Flow:
 
     def start(self, pipeline: str = "sales", user: str | None = None) -> BackgroundRun:
         """Call ``etl.run`` in a session of its own, and return while it works."""
-        return BackgroundRun(self.warehouse.connect(user), pipeline)
+        return BackgroundRun(self.warehouse.connect(user), f"call etl.run('{pipeline}')")
 
     def seed(self) -> None:
         """Fill the operational database with a few rows: duplicates, a late customer and unfit sales among them."""
@@ -222,7 +222,7 @@ class Flow:
             f"select {name}_id, name, {attribute} from dwh.dim_{name} where is_current and not is_inferred order by 1"
         )
         assert current == self.operational.query(
-            f"select id, btrim(name), btrim({source_attribute}) from {table} order by 1"
+            f"select id, nullif(btrim(name), ''), nullif(btrim({source_attribute}), '') from {table} order by 1"
         )
         assert (
             self.warehouse.query(
@@ -255,13 +255,13 @@ class Flow:
 
 
 class BackgroundRun:
-    """A call of ``etl.run`` that works in a thread and a session of its own."""
+    """A statement, by and large a run, that works in a thread and a session of its own."""
 
-    def __init__(self, connection: psycopg.Connection, pipeline: str) -> None:
+    def __init__(self, connection: psycopg.Connection, statement: str) -> None:
         """Start it on a connection, which it closes at its end."""
         self.pid = connection.info.backend_pid
         self._connection = connection
-        self._pipeline = pipeline
+        self._statement = statement
         self._error: psycopg.Error | None = None
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
@@ -269,7 +269,7 @@ class BackgroundRun:
     def _work(self) -> None:
         try:
             with self._connection:
-                self._connection.execute(sql.SQL("call etl.run({})").format(sql.Literal(self._pipeline)))
+                self._connection.execute(self._statement)
         except psycopg.Error as error:
             self._error = error
 

@@ -269,7 +269,7 @@ def test_odd_names(source: Flow, name: str) -> None:
     assert len(source.warehouse.query("select distinct mirror from etl.source_table")) == 2
 
 
-@pytest.mark.parametrize("prefix", ["m", "c", "s", "t", "d", "_hr_x", "ctid_", "p_batch"])
+@pytest.mark.parametrize("prefix", ["m", "c", "s", "t", "d", "ctid_", "p_batch"])
 def test_columns_named_like_ours(source: Flow, prefix: str) -> None:
     """Columns with the names of aliases and variables in generated SQL do not get mixed up."""
     source.operational.execute(
