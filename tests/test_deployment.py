@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import secrets
@@ -10,6 +11,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 
 import pytest
@@ -26,6 +29,16 @@ comment on function etl.sample() is 'A sample.';
 JOB = "-- A sample.\nselect '{}' as schedule, 'select {}' as command, 'headrace_runner' as username;\n"
 
 
+def work(root: Path, dsn: str, arguments: tuple[str, ...]) -> None:
+    """Be an Alembic of its own, in a forked process: what is imported already need not be imported again."""
+    os.chdir(root)
+    os.environ["WAREHOUSE_DSN"] = dsn
+    sys.stdout, sys.stderr = (root / "stdout").open("w"), (root / "stderr").open("w")
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("alembic", "db", "migrations")]:
+        del sys.modules[name]
+    importlib.import_module("alembic.config").main(arguments, prog="alembic")
+
+
 @dataclass
 class Tree:
     """A checkout of its own, whose files a test may change."""
@@ -38,22 +51,27 @@ class Tree:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
 
-    def start(self, dsn: str, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, dsn: str, *arguments: str) -> ForkProcess:
         """Start Alembic on a warehouse."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "alembic", *arguments],
-            cwd=self.root,
-            env={**os.environ, "WAREHOUSE_DSN": dsn},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        process = get_context("fork").Process(target=work, args=(self.root, dsn, arguments))
+        process.start()
+        return process
+
+    def end(self, process: ForkProcess) -> tuple[bool, str, str]:
+        """Wait for its end; return whether it succeeded, and what it wrote to stdout and stderr."""
+        process.join(timeout=120)
+        return process.exitcode == 0, (self.root / "stdout").read_text(), (self.root / "stderr").read_text()
+
+    def printed(self, *arguments: str) -> str:
+        """Return the SQL that a command prints, without a warehouse."""
+        succeeded, out, err = self.end(self.start("", *arguments, "--sql"))
+        assert succeeded, err
+        return out
 
     def alembic(self, dsn: str, *arguments: str) -> tuple[bool, str]:
         """Run Alembic on a warehouse; return whether it succeeded, and all that it said."""
-        process = self.start(dsn, *arguments)
-        out, err = process.communicate(timeout=120)
-        return process.returncode == 0, out + err
+        succeeded, out, err = self.end(self.start(dsn, *arguments))
+        return succeeded, out + err
 
     def run(self, warehouse: Database, *arguments: str) -> str:
         """Run Alembic on a warehouse, with success, and return all that it said."""
@@ -345,8 +363,8 @@ def test_upgrade_waits_for_another_one(small: Tree, blank: Database) -> None:
             what="the upgrade to wait",
         )
         assert blank.value("select to_regnamespace('etl') is null")
-    _, said = upgrade.communicate(timeout=60)
-    assert upgrade.returncode == 0, said
+    succeeded, _, said = small.end(upgrade)
+    assert succeeded, said
     assert "waiting for it" in said
     assert blank.value("select to_regnamespace('etl') is not null")
 
@@ -383,7 +401,7 @@ def test_printed_sql_deploys_the_same(whole: Tree, blank: Database, other: Datab
     """What ``--sql`` prints makes, by psql, the schema and the rows that the upgrade makes; the same for downgrade."""
     empty = dump(blank)
     whole.run(blank, "upgrade", "head")
-    printed = whole.start("", "upgrade", "head", "--sql").communicate(timeout=60)[0]
+    printed = whole.printed("upgrade", "head")
     client("psql", other, "--quiet", "--no-psqlrc", "--set", "ON_ERROR_STOP=1", given=printed)
     assert dump(other) == dump(blank)
     for table in ("etl.stage", "etl.dimension", "etl.step", "etl.settings", "public.alembic_version"):
@@ -392,7 +410,7 @@ def test_printed_sql_deploys_the_same(whole: Tree, blank: Database, other: Datab
         assert other.query(f"select {columns} order by 1") == blank.query(f"select {columns} order by 1")
     assert "No new upgrade operations" in whole.run(other, "check")
 
-    printed = whole.start("", "downgrade", f"{HEAD}:base", "--sql").communicate(timeout=60)[0]
+    printed = whole.printed("downgrade", f"{HEAD}:base")
     client("psql", other, "--quiet", "--no-psqlrc", "--set", "ON_ERROR_STOP=1", given=printed)
     assert dump(other) == empty
     assert jobs_of(cron, blank).keys() == {path.stem for path in (ROOT / "jobs/warehouse").glob("*.sql")}
@@ -401,13 +419,13 @@ def test_printed_sql_deploys_the_same(whole: Tree, blank: Database, other: Datab
 def test_printed_sql_schedules_where_pg_cron_is(small: Tree, cron: Database) -> None:
     """In pg_cron's own database the printed SQL brings the jobs, and takes them away."""
     small.write("jobs/warehouse/sample.sql", JOB.format("1 1 1 1 1", 1))
-    printed = small.start("", "upgrade", "head", "--sql").communicate(timeout=60)[0]
+    printed = small.printed("upgrade", "head")
     client("psql", cron, "--quiet", "--no-psqlrc", "--set", "ON_ERROR_STOP=1", given=printed)
     try:
         assert jobs_of(cron, cron) == {"sample": ("1 1 1 1 1", "select 1", "headrace_runner", True)}
         assert cron.query("select job, is_scheduled from etl.job") == [("sample", True)]
     finally:
-        printed = small.start("", "downgrade", f"{HEAD}:base", "--sql").communicate(timeout=60)[0]
+        printed = small.printed("downgrade", f"{HEAD}:base")
         client("psql", cron, "--quiet", "--no-psqlrc", "--set", "ON_ERROR_STOP=1", given=printed)
     assert jobs_of(cron, cron) == {}
 

@@ -54,7 +54,8 @@ exception
             using errcode = 'insufficient_privilege',
                 hint = format(
                     'Have a superuser run, in database %1$I: alter database %1$I owner to %2$I; alter role %2$I createrole;'
-                    ' grant headrace_owner, headrace_runner to %2$I; (these two, if they exist)',
+                    || case when to_regrole('headrace_owner') is null then ''
+                       else ' grant headrace_owner, headrace_runner to %2$I;' end,
                     current_database(), current_user
                 );
 end
