@@ -17,6 +17,18 @@ RELATIONS = f"""
       and has_table_privilege(%(role)s, c.oid, %(rights)s) order by 1"""
 ANY_RIGHT = "select, insert, update, delete, truncate, references, trigger"
 WRITING = "insert, update, delete, truncate, references, trigger"
+CLOSED = (
+    "select etl.mask_hash('x')",
+    "call etl.add_source('x', '{}', 'a', 'b')",
+    "call etl.add_table('op', 'public.sales')",
+    "call etl.remove_table('op', 'public.sales')",
+    "select etl.log_error(null, null)",
+    "select etl.connect_source('op')",
+    "select * from etl_ext.dblink('op', 'select 1') as r (a int)",
+    "create table dwh.mine (a int)",
+    "create table public.mine (a int)",
+    "create schema mine",
+)
 
 
 def relations(flow: Flow, role: str, rights: str) -> set[str]:
@@ -37,27 +49,13 @@ def test_runner_has_no_right_on_any_table(sales: Flow) -> None:
     sales.assert_facts_equal_model()
 
 
-@pytest.mark.parametrize(
-    "call",
-    [
-        "select etl.mask_hash('x')",
-        "call etl.add_source('x', '{}', 'a', 'b')",
-        "call etl.add_table('op', 'public.sales')",
-        "call etl.remove_table('op', 'public.sales')",
-        "select etl.log_error(null, null)",
-        "select etl.connect_source('op')",
-        "select * from etl_ext.dblink('op', 'select 1') as r (a int)",
-        "create table dwh.mine (a int)",
-        "create table public.mine (a int)",
-        "create schema mine",
-    ],
-)
 @pytest.mark.parametrize("role", ["headrace_runner", "headrace_reader", "headrace_monitor"])
-def test_what_roles_may_not_do(sales: Flow, role: str, call: str) -> None:
+def test_what_roles_may_not_do(sales: Flow, role: str) -> None:
     """Administration and inner routines are closed to the roles that work, look and read."""
-    with sales.warehouse.connect(role) as session, pytest.raises(psycopg.Error) as caught:
-        session.execute(call)
-    assert caught.value.sqlstate == "42501", caught.value
+    with sales.warehouse.connect(role) as session:
+        for call in CLOSED:
+            with raises("42501"):
+                session.execute(call)
 
 
 def test_reader_reads_dwh_only(sales: Flow) -> None:

@@ -472,7 +472,7 @@ def test_null_runs_all_pipelines(sales: Flow) -> None:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# Status, pause, retention
+# Status, pause
 # ----------------------------------------------------------------------------------------------------------------------
 def test_status(sales: Flow) -> None:
     """One line per pipeline: last outcome, freshness, pending changes, quarantine, schedule, last error."""
@@ -508,25 +508,3 @@ def test_pause_and_resume(sales: Flow) -> None:
     sales.warehouse.execute("call etl.resume('sales')")
     sales.run()
     assert sales.last_run() == ("succeeded",)
-
-
-def test_purge(sales: Flow) -> None:
-    """Runs older than the retention leave the log with their steps and errors; the newer ones stay."""
-    sales.operational.execute("revoke select on public.sales from headrace_source")
-    with raises("42501"):
-        sales.run()
-    sales.operational.execute("grant select on public.sales to headrace_source")
-    sales.run()
-    sales.warehouse.execute(
-        """
-        update etl.run_log
-        set started_at = started_at - interval '91 days', finished_at = finished_at - interval '91 days'
-        where run_id = 1;
-        update etl.procedure_errors set occurred_at = occurred_at - interval '91 days'
-        """
-    )
-    with sales.warehouse.connect("headrace_runner") as runner:
-        runner.execute("call etl.purge()")
-    assert sales.warehouse.query("select run_id from etl.run_log") == [(2,)]
-    assert sales.warehouse.query("select distinct run_id from etl.step_log") == [(2,)]
-    assert sales.warehouse.query("select * from etl.procedure_errors") == []
