@@ -27,6 +27,7 @@ from db.instance import Instance
 from db.problem import Problem
 from db.stage import Stage
 
+BEGAN = time.monotonic()
 EMBEDDED = "embedded"
 ARGUMENTS = "HEADRACE_ARGUMENTS"
 STARTED = "HEADRACE_STARTED"
@@ -135,7 +136,7 @@ def go_inside(home: Home, arguments: argparse.Namespace, words: Sequence[str]) -
         raise Problem(f"nothing is installed in {home.path}", "Begin with:  python3 bootstrap.py demo")
     python = str(home.venv / "bin/python")
     environment = {**os.environ, ARGUMENTS: json.dumps(words)}  # not in argv, which every user of the machine can read
-    environment.setdefault(STARTED, str(time.monotonic()))
+    environment.setdefault(STARTED, str(BEGAN))
     sys.stdout.flush()
     os.execve(python, [python, str(machine.ROOT / "bootstrap.py"), arguments.command], environment)
 
@@ -215,7 +216,7 @@ def run_inside(home: Home, arguments: argparse.Namespace, rest: Sequence[str]) -
         with home.locked():
             if arguments.command == "up":
                 return work.up(home, choices)
-            started = float(os.environ.get(STARTED, time.monotonic()))
+            started = float(os.environ.get(STARTED, BEGAN))
             return work.demo(home, choices, arguments.rows, arguments.seed, started)
     except psycopg.Error as error:
         raise deploy.explain(error, arguments.command) from None

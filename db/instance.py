@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 import shutil
 import socket
 import subprocess
@@ -267,19 +268,21 @@ def works_in(process: Path, directory: Path) -> bool:
 
 def holder(port: int) -> str:
     """Say which process listens on a port of this machine, as far as this user may know."""
-    sockets = set()
+    sockets, whose = set(), ""
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         for line in Path(table).read_text().splitlines()[1:] if Path(table).exists() else ():
             columns = line.split()
             if columns[3] == "0A" and int(columns[1].rpartition(":")[2], 16) == port:
                 sockets.add(f"socket:[{columns[9]}]")
+                with contextlib.suppress(KeyError):
+                    whose = f" of the user {pwd.getpwuid(int(columns[7])).pw_name}"
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if any(str(file.readlink()) in sockets for file in (process / "fd").iterdir()):
-                return f"process {process.name} ({(process / 'comm').read_text().strip()})"
+                return f"process {process.name} ({(process / 'comm').read_text().strip()}){whose}"
         except OSError:
             continue
-    return "another process"
+    return f"a process{whose}"
 
 
 def free_port() -> int:
