@@ -1,5 +1,6 @@
--- Contract: the publish phase. In the caller's transaction it takes all waiting batches of the pipeline in order, runs
--- the pipeline's steps on each, deletes their change sets and marks them published. Alone (run_id null) it opens and
+-- Contract: the publish phase. In the caller's transaction it takes the waiting batches of the pipeline in order, runs the
+-- pipeline's steps on each, deletes their change sets and marks them published. It stops after
+-- etl.settings.publish_changes changes, always with a whole batch, and returns outcome.more if batches still wait. Alone (run_id null) it opens and
 -- closes a run of its own; inside etl.run() the caller commits, or rolls back and logs the returned failure.
 -- Invariant: no error leaves it. A failure is rolled back to its start, so readers of dwh never see half a batch.
 create or replace procedure dwh.publish(pipeline text, inout run_id bigint default null, inout outcome etl.outcome default null)
@@ -14,6 +15,9 @@ declare
   v_steps etl.step_report[];
   v_batch etl.batch;
   v_first bigint;
+  v_limit constant bigint := (select s.publish_changes from etl.settings s);
+  v_changes bigint := 0;
+  v_more boolean := false;
   v_error etl.failure;
 begin
   if v_alone then
@@ -44,7 +48,10 @@ begin
         perform stg.delete_changes(v_batch.batch_id);
       end if;
       update etl.batch b set published_at = clock_timestamp(), published_run_id = publish.run_id where b.batch_id = v_batch.batch_id;
+      v_changes := v_changes + v_batch.rows_changed;
+      exit when v_changes >= v_limit;
     end loop;
+    v_more := v_changes >= v_limit and exists (select from etl.batch b where b.pipeline = v_pipeline and b.published_at is null);
     delete from stg.completed_member;
   exception when query_canceled or others then
     get stacked diagnostics
@@ -53,8 +60,9 @@ begin
     v_error.routine := 'dwh.publish';
     v_error.step := coalesce(v_steps[cardinality(v_steps)].step, 'publish');
     v_steps := etl.fail_steps(v_steps, v_error.sqlstate);
+    v_more := false;
   end;
-  outcome := (v_error, (outcome).steps || v_steps, coalesce((outcome).first_batch, v_first), coalesce(v_batch.batch_id, (outcome).last_batch));
+  outcome := (v_error, (outcome).steps || v_steps, coalesce((outcome).first_batch, v_first), coalesce(v_batch.batch_id, (outcome).last_batch), v_more);
   if v_alone then
     perform etl.close_run(run_id, outcome);
   end if;

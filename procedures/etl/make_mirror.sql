@@ -1,5 +1,4 @@
--- Contract: makes what a registered table needs here: the foreign table (without masked columns, so what is masked cannot be
--- read around the mask), the mirror and the change set. Technical columns come last and begin with _hr_.
+-- Contract: makes what a registered table needs here: the foreign table, the mirror and the change set. Technical columns come last and begin with _hr_.
 create or replace function etl.make_mirror(p_table etl.source_table)
 returns void
 language plpgsql
@@ -11,13 +10,7 @@ declare
   v_origin constant text := format('%I.%I of source %s', (p_table).source_schema, (p_table).source_name, (p_table).source);
   v_columns constant text := etl.column_list(v_id, '%1$I %2$s');
 begin
-  execute format('create foreign table %I.%I (%s) server %I options (schema_name %L, table_name %L)',
-    (p_table).source, v_mirror,
-    (select string_agg(format('%I %s', c.column_name, c.mirror_type), ', ' order by c.position)
-     from etl.source_column c where c.source_table_id = v_id and c.mask is null),
-    (p_table).source, (p_table).source_schema, (p_table).source_name);
-  execute format('comment on foreign table %I.%I is %L', (p_table).source, v_mirror, 'Foreign table for ' || v_origin || ', without masked columns.');
-
+  perform etl.make_foreign_table(p_table);
   execute format('create table mrr.%I (%s, _hr_batch bigint not null, %s)', v_mirror, v_columns,
     case when (p_table).key_columns is null
          then '_hr_hash bigint not null, _hr_id bigint generated always as identity, primary key (_hr_hash, _hr_id)'

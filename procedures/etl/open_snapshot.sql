@@ -1,5 +1,5 @@
--- Contract: connects to a source and opens one read-only transaction with one snapshot there; all that is read over the
--- connection until etl.disconnect_source() comes from it. Records in etl.batch_source what the snapshot is.
+-- Contract: opens one read-only transaction with one snapshot at a source; all that is read over the open connection until
+-- etl.disconnect_source() comes from it. Records in etl.batch_source what the snapshot is.
 -- The WAL position is read first, so everything at or below it is visible in the snapshot.
 create or replace function etl.open_snapshot(p_source text, p_batch bigint)
 returns void
@@ -8,7 +8,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_connection constant text := etl.connect_source(p_source);
+  v_connection constant text := 'headrace_' || p_source;
   v_lsn pg_lsn;
 begin
   select r.lsn into strict v_lsn
@@ -24,5 +24,5 @@ end
 $$;
 
 comment on function etl.open_snapshot(text, bigint) is
-  'Opens the transaction at the source that a batch is read from, and records its clock, snapshot, WAL position, system identifier and timeline. Internal.';
+  'Opens the transaction at the source that a batch is read from, and records its clock, snapshot, WAL position, system identifier and timeline. Needs the open connection. Internal.';
 revoke all on function etl.open_snapshot(text, bigint) from public;

@@ -23,13 +23,16 @@ begin
       hint = 'Try again when it is done: select * from etl.progress;';
   end if;
 
-  call dwh.publish(v_plan.pipeline, v_run_id, v_outcome);
-  if ((v_outcome).failure).sqlstate is null then
+  while ((v_outcome).failure).sqlstate is null loop
+    call dwh.publish(v_plan.pipeline, v_run_id, v_outcome);
+    exit when ((v_outcome).failure).sqlstate is not null;
     commit;
     set local search_path = pg_catalog, pg_temp;
-    if v_plan.is_mirror then
-      call mrr.capture(v_plan.pipeline, v_run_id, v_outcome);
-    end if;
+    exit when not (v_outcome).more;
+  end loop;
+  if v_plan.is_mirror and ((v_outcome).failure).sqlstate is null then
+    perform etl.request_resync(v_plan.pipeline, v_plan.mirrors);
+    call mrr.capture(v_plan.pipeline, v_run_id, v_outcome);
   end if;
   if ((v_outcome).failure).sqlstate is null then
     perform etl.write_rebuild(v_plan.pipeline, v_plan.mirrors, v_run_id);

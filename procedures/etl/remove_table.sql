@@ -1,5 +1,5 @@
 -- Contract: ends the mirroring of a table: drops its foreign table, mirror and change set, and forgets its quarantine. What
--- it brought into dwh stays. Refuses while a step of its pipeline reads it, or while captured changes wait to be published.
+-- it brought into dwh stays. At the source it leaves no slot and no publication of ours that nothing else uses. Refuses while a step of its pipeline reads it, or while captured changes wait to be published.
 create or replace procedure etl.remove_table(source text, source_table text, force boolean default false)
 language plpgsql
 security definer
@@ -24,6 +24,7 @@ begin
                        v_table.mirror, coalesce(v_stages, 'none'), v_waiting),
       hint = 'Publish first with call etl.run(…), take its stages out of etl.stage, or remove it all the same with force => true.';
   end if;
+  perform etl.drop_capture(v_table);
   delete from etl.batch_table t using etl.batch b where b.batch_id = t.batch_id and t.mirror = v_table.mirror and b.published_at is null;
   delete from stg.quarantine q where q.mirror = v_table.mirror;
   delete from etl.source_table t where t.source_table_id = v_table.source_table_id;

@@ -22,18 +22,29 @@ begin
     commit;
     set local search_path = pg_catalog, pg_temp;
     continue when v_run_id is null;
+    call etl.prepare_slots(v_pipeline, v_run_id, v_outcome);
+    commit;
+    set local search_path = pg_catalog, pg_temp;
     perform etl.follow_types(v_pipeline);
     commit;
     set local search_path = pg_catalog, pg_temp;
 
-    call mrr.capture(v_pipeline, v_run_id, v_outcome);
-    if not dry_run and ((v_outcome).failure).sqlstate is null then
+    while ((v_outcome).failure).sqlstate is null loop
+      call mrr.capture(v_pipeline, v_run_id, v_outcome);
+      exit when dry_run or ((v_outcome).failure).sqlstate is not null;
       commit;
       set local search_path = pg_catalog, pg_temp;
-    end if;
-    if ((v_outcome).failure).sqlstate is null then
+      perform etl.acknowledge(v_pipeline, v_run_id);
+      commit;
+      set local search_path = pg_catalog, pg_temp;
+      exit when not (v_outcome).more;
+    end loop;
+    while ((v_outcome).failure).sqlstate is null loop
       call dwh.publish(v_pipeline, v_run_id, v_outcome);
-    end if;
+      exit when dry_run or ((v_outcome).failure).sqlstate is not null or not (v_outcome).more;
+      commit;
+      set local search_path = pg_catalog, pg_temp;
+    end loop;
     if dry_run or ((v_outcome).failure).sqlstate is not null then
       rollback;
     else

@@ -1,17 +1,17 @@
 -- Contract: the columns that a table has at the source now, read over the open connection: attribute number, name, type as
--- format_type() writes it, type oid and modifier. No row: there is no such table, or the role may not see it.
+-- format_type() writes it, type oid and modifier, and whether a new such column is filled in rows that are there. No row: there is no such table, or the role may not see it.
 create or replace function etl.source_columns(p_source text, p_schema text, p_name text)
-returns table (column_position smallint, column_name text, source_type text, type_oid oid, type_modifier integer)
+returns table (column_position smallint, column_name text, source_type text, type_oid oid, type_modifier integer, is_filled boolean)
 language sql
 set search_path = pg_catalog, pg_temp
 as $$
   select r.*
   from etl_ext.dblink('headrace_' || p_source, format(
-    'select a.attnum, a.attname, format_type(a.atttypid, a.atttypmod), a.atttypid, a.atttypmod'
+    'select a.attnum, a.attname, format_type(a.atttypid, a.atttypmod), a.atttypid, a.atttypmod, a.attnotnull or a.atthasdef'
     ' from pg_attribute a join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace'
     ' where n.nspname = %L and c.relname = %L and c.relkind in (''r'', ''p'', ''v'', ''m'', ''f'') and a.attnum > 0 and not a.attisdropped'
     ' order by a.attnum', p_schema, p_name))
-    r (column_position smallint, column_name text, source_type text, type_oid oid, type_modifier integer)
+    r (column_position smallint, column_name text, source_type text, type_oid oid, type_modifier integer, is_filled boolean)
 $$;
 
 comment on function etl.source_columns(text, text, text) is

@@ -1,6 +1,8 @@
--- Contract: the capture phase. In the caller's transaction it reads every enabled table of the pipeline from one snapshot per
--- source into a durable change set, brings mrr up to it and stores the batch. Alone (run_id null) it opens and closes a
--- run of its own; inside etl.run() the caller commits, or rolls back and logs the returned failure.
+-- Contract: the capture phase. In the caller's transaction it reads the enabled tables of the pipeline, each by its capture
+-- mode and from one snapshot per source, into durable change sets, brings mrr up to them and stores the batch. Alone (run_id
+-- null) it opens and closes a run of its own; inside etl.run() the caller commits, or rolls back and logs the returned
+-- failure. outcome.more returned true: the source has more (a backlog is worked off in several batches, and a log table
+-- that was just copied goes on with its slot); the caller commits and calls again, and then only mode log is read.
 -- Invariant: no error leaves it. A failure is rolled back to its start and returned in outcome with the steps so far.
 -- The text forms are pinned here, because rows are compared by them.
 create or replace procedure mrr.capture(pipeline text, inout run_id bigint default null, inout outcome etl.outcome default null)
@@ -18,11 +20,13 @@ as $$
 declare
   v_pipeline constant text := capture.pipeline;
   v_alone constant boolean := run_id is null;
+  v_goes_on constant boolean := coalesce((outcome).more, false);
   v_steps etl.step_report[];
   v_source text;
-  v_table etl.source_table;
   v_batch bigint;
-  v_counts etl.row_counts;
+  v_part record;
+  v_log record;
+  v_more boolean := false;
   v_error etl.failure;
 begin
   if v_alone then
@@ -40,15 +44,24 @@ begin
         hint = format('Register one: call etl.add_table(''op'', ''public.orders'', pipeline => %L);', v_pipeline);
     end if;
     insert into etl.batch (pipeline, run_id, captured_at) values (v_pipeline, capture.run_id, clock_timestamp()) returning batch_id into v_batch;
-    for v_source in select distinct t.source from etl.source_table t where t.pipeline = v_pipeline and t.enabled order by 1 loop
+    for v_source in
+      select t.source from etl.source_table t where t.pipeline = v_pipeline and t.enabled
+      group by 1 having not v_goes_on or bool_or(t.capture = 'log') order by 1
+    loop
       v_steps := v_steps || etl.begin_step('capture', 'connect ' || v_source, v_batch);
-      perform etl.open_snapshot(v_source, v_batch);
+      perform mrr.open_source(v_pipeline, v_source, v_batch, run_id);
       v_steps := etl.end_step(v_steps, null);
     end loop;
-    for v_table in select t.* from etl.source_table t where t.pipeline = v_pipeline and t.enabled order by t.source_table_id loop
-      v_steps := v_steps || etl.begin_step('capture', v_table.mirror, v_batch);
-      v_counts := mrr.capture_table(v_table, v_batch, run_id);
-      v_steps := etl.end_step(v_steps, v_counts);
+    for v_part in select p.* from mrr.parts(v_pipeline, v_goes_on) p loop
+      v_steps := v_steps || etl.begin_step('capture', coalesce((v_part.source_table).mirror, 'read slot'), v_batch);
+      if v_part.source_table is null then
+        select c.* into v_log from mrr.capture_log(v_pipeline, v_part.source, v_batch, run_id, v_steps) c;
+        v_steps := v_log.p_steps;
+        v_more := v_more or v_log.is_more;
+      else
+        v_steps := etl.end_step(v_steps, mrr.capture_table(v_part.source_table, v_batch, run_id));
+        v_more := v_more or (v_part.source_table).capture = 'log';
+      end if;
     end loop;
     perform etl.disconnect_source();
     update etl.batch b
@@ -62,9 +75,10 @@ begin
     v_error.routine := 'mrr.capture';
     v_error.step := coalesce(v_steps[cardinality(v_steps)].step, 'capture');
     v_steps := etl.fail_steps(v_steps, v_error.sqlstate);
+    v_more := false;
     perform etl.disconnect_source();
   end;
-  outcome := (v_error, (outcome).steps || v_steps, (outcome).first_batch, (outcome).last_batch);
+  outcome := (v_error, (outcome).steps || v_steps, (outcome).first_batch, (outcome).last_batch, v_more);
   if v_alone then
     perform etl.close_run(run_id, outcome);
   end if;
@@ -72,6 +86,6 @@ end
 $$;
 
 comment on procedure mrr.capture(text, bigint, etl.outcome) is
-  'Capture phase of one pipeline, in the caller''s transaction. run_id: leave out; set by etl.run(). outcome: leave out; returns steps and failure. Called alone it logs as a run of its own; a failure is returned and logged, not raised. For headrace_runner.';
+  'Capture phase of one pipeline, in the caller''s transaction. run_id: leave out; set by etl.run(). outcome: leave out; returns steps, failure and whether the source has more. Called alone it logs as a run of its own; a failure is returned and logged, not raised. For headrace_runner.';
 revoke all on procedure mrr.capture(text, bigint, etl.outcome) from public;
 grant execute on procedure mrr.capture(text, bigint, etl.outcome) to headrace_runner;

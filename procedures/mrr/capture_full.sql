@@ -23,7 +23,7 @@ begin
   if (p_table).key_columns is null then
     perform mrr.compare_keyless(p_table, p_batch);
   else
-    perform mrr.compare_keyed(p_table, p_batch);
+    perform mrr.compare_keyed(p_table, p_batch, true);
   end if;
   drop table pg_temp.headrace_snapshot;
   return v_rows;

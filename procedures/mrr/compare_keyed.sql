@@ -1,6 +1,6 @@
 -- Contract: writes into the change set what tells a fresh snapshot (pg_temp.headrace_snapshot) of a table with a key from
--- its mirror: D for keys that are gone, U for rows whose text form changed, I for new keys.
-create or replace function mrr.compare_keyed(p_table etl.source_table, p_batch bigint)
+-- its mirror: U for rows whose text form changed, I for new keys and, if the snapshot is complete, D for keys that are gone.
+create or replace function mrr.compare_keyed(p_table etl.source_table, p_batch bigint, p_is_complete boolean)
 returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -12,11 +12,13 @@ declare
   v_same_key constant text := etl.key_list(v_id, 's.%1$I = m.%1$I', ' and ');
   v_first_key constant text := quote_ident((p_table).key_columns[1]);
 begin
-  execute format(
-    'insert into stg.%I (%s, _hr_batch, _hr_op)'
-    ' select %s, $1, ''D'' from mrr.%I m where not exists (select from pg_temp.headrace_snapshot s where %s)',
-    v_mirror || '_changes', v_columns, etl.column_list(v_id, 'm.%1$I'), v_mirror, v_same_key)
-    using p_batch;
+  if p_is_complete then
+    execute format(
+      'insert into stg.%I (%s, _hr_batch, _hr_op)'
+      ' select %s, $1, ''D'' from mrr.%I m where not exists (select from pg_temp.headrace_snapshot s where %s)',
+      v_mirror || '_changes', v_columns, etl.column_list(v_id, 'm.%1$I'), v_mirror, v_same_key)
+      using p_batch;
+  end if;
   execute format(
     'insert into stg.%I (%s, _hr_batch, _hr_op)'
     ' select %s, $1, case when m.%I is null then ''I'' else ''U'' end::"char"'
@@ -28,6 +30,6 @@ begin
 end
 $$;
 
-comment on function mrr.compare_keyed(etl.source_table, bigint) is
-  'Writes the change set between pg_temp.headrace_snapshot and the mirror of a table with a key. Internal.';
-revoke all on function mrr.compare_keyed(etl.source_table, bigint) from public;
+comment on function mrr.compare_keyed(etl.source_table, bigint, boolean) is
+  'Writes the change set between pg_temp.headrace_snapshot and the mirror of a table with a key; p_is_complete: rows that the snapshot lacks are deleted. Internal.';
+revoke all on function mrr.compare_keyed(etl.source_table, bigint, boolean) from public;

@@ -1,6 +1,6 @@
 -- Contract: writes into the change set what tells a fresh snapshot (pg_temp.headrace_snapshot) of a table without a key
--- from its mirror, as multisets of row images: n more copies are n rows I, n fewer are n rows D.
-create or replace function mrr.compare_keyless(p_table etl.source_table, p_batch bigint)
+-- from its mirror (its rows under p_condition, if the snapshot was read under one), as multisets of row images: n more copies are n rows I, n fewer are n rows D.
+create or replace function mrr.compare_keyless(p_table etl.source_table, p_batch bigint, p_condition text default '')
 returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -14,9 +14,9 @@ begin
     'create temporary table headrace_difference on commit drop as'
     ' select image, coalesce(s.copies, 0) - coalesce(m.copies, 0) as copies'
     ' from (select %s as image, count(*) as copies from pg_temp.headrace_snapshot s group by 1) s'
-    ' full join (select %s as image, count(*) as copies from mrr.%I m group by 1) m using (image)'
+    ' full join (select %s as image, count(*) as copies from mrr.%I m%s group by 1) m using (image)'
     ' where s.copies is distinct from m.copies',
-    etl.row_image(v_id, 's'), etl.row_image(v_id, 'm'), v_mirror);
+    etl.row_image(v_id, 's'), etl.row_image(v_id, 'm'), v_mirror, coalesce(' where ' || nullif(p_condition, ''), ''));
   analyze pg_temp.headrace_difference;
   execute v_insert || format(
     'select %s, $1, ''D'' from ('
@@ -37,6 +37,6 @@ begin
 end
 $$;
 
-comment on function mrr.compare_keyless(etl.source_table, bigint) is
-  'Writes the change set between pg_temp.headrace_snapshot and the mirror of a table without a key, compared as multisets. Internal.';
-revoke all on function mrr.compare_keyless(etl.source_table, bigint) from public;
+comment on function mrr.compare_keyless(etl.source_table, bigint, text) is
+  'Writes the change set between pg_temp.headrace_snapshot and the mirror of a table without a key, compared as multisets; p_condition: what the snapshot was read under. Internal.';
+revoke all on function mrr.compare_keyless(etl.source_table, bigint, text) from public;

@@ -1,8 +1,9 @@
 -- Contract: copies a source table, as the open snapshot shows it, into p_target, which has the mirror's columns; masks are
 -- applied on the way, so unmasked values are never stored here. p_constants, such as '5, ''I''', fills p_columns beside them.
--- Returns the rows read. Reads in fetches, so memory stays flat and progress is seen.
+-- p_condition limits the rows. Returns the rows read. Reads in fetches, so memory stays flat and progress is seen.
 create or replace function mrr.read_source(
-  p_table etl.source_table, p_run_id bigint, p_target text, p_columns text default '', p_constants text default '')
+  p_table etl.source_table, p_run_id bigint, p_target text, p_columns text default '', p_constants text default '',
+  p_condition text default '')
 returns bigint
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -29,11 +30,11 @@ begin
     p_constants, v_connection, etl.column_list(v_id, '%1$I %2$s'));
 
   perform etl.show_progress(p_run_id, 'c', v_id, 0, v_expected, v_since);
-  perform etl.send_query(v_connection, format('declare headrace_rows no scroll cursor for select %s from %s',
+  perform etl.send_query(v_connection, format('declare headrace_rows no scroll cursor for select %s from %s%s',
     (select string_agg(format(case c.mask when 'hash' then '%1$I::text' when 'truncate' then 'left(%1$I::text, %2$s)' else '%1$I' end,
                               c.column_name, c.mask_length), ', ' order by c.position)
      from etl.source_column c where c.source_table_id = v_id and c.mask is distinct from 'drop'),
-    v_relation));
+    v_relation, coalesce(' where ' || nullif(p_condition, ''), '')));
   perform etl.finish_query(v_connection);
   loop
     perform etl.send_query(v_connection, format('fetch %s from headrace_rows', v_fetch));
@@ -50,6 +51,6 @@ begin
 end
 $$;
 
-comment on function mrr.read_source(etl.source_table, bigint, text, text, text) is
-  'Copies a source table, masked, into the table p_target in fetches of etl.settings.fetch_size and returns the rows read. p_columns and p_constants add constant columns. Internal.';
-revoke all on function mrr.read_source(etl.source_table, bigint, text, text, text) from public;
+comment on function mrr.read_source(etl.source_table, bigint, text, text, text, text) is
+  'Copies a source table, masked, into the table p_target in fetches of etl.settings.fetch_size and returns the rows read. p_columns and p_constants add constant columns; p_condition limits the rows. Internal.';
+revoke all on function mrr.read_source(etl.source_table, bigint, text, text, text, text) from public;

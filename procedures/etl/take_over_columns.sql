@@ -1,0 +1,69 @@
+-- Contract: brings registry, mirror, change set and foreign table up to the columns that the source has now: added, dropped,
+-- renamed and retyped ones. Columns added later stand behind the technical ones in the mirror. Masks stay with their
+-- columns. Refuses to drop a key column.
+create or replace function etl.take_over_columns(p_table etl.source_table)
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_id constant integer := (p_table).source_table_id;
+  v_tables constant text[] := array[format('mrr.%I', (p_table).mirror), format('stg.%I', (p_table).mirror || '_changes')];
+  v_table text;
+  v_change record;
+  v_type text;
+begin
+  for v_change in
+    select c.position, c.column_name as old_name, c.mirror_type as old_type, c.source_type as old_source_type, c.mask, n.*
+    from (select x.* from etl.source_column x where x.source_table_id = v_id) c
+    full join etl.source_columns((p_table).source, (p_table).source_schema, (p_table).source_name) n on n.column_position = c.position
+    where c.column_name is distinct from n.column_name or c.source_type is distinct from n.source_type
+    order by n.column_position nulls first
+  loop
+    if v_change.column_name is null and v_change.old_name = any ((p_table).key_columns) then
+      raise exception using
+        errcode = 'object_not_in_prerequisite_state',
+        message = format('key column %I of %I.%I of source %s is gone', v_change.old_name, (p_table).source_schema, (p_table).source_name, (p_table).source),
+        hint = 'Register the table anew: call etl.remove_table(…, force => true); call etl.add_table(…);';
+    end if;
+    v_type := case when v_change.column_name is null then null when v_change.mask is not null then 'text'
+                   else etl.import_type((p_table).source, v_change.type_oid, v_change.type_modifier) end;
+    foreach v_table in array v_tables loop
+      if v_change.mask = 'drop' then
+        null;
+      elsif v_change.column_name is null then
+        execute format('alter table %s drop column %I', v_table, v_change.old_name);
+      elsif v_change.old_name is null then
+        execute format('alter table %s add column %I %s', v_table, v_change.column_name, v_type);
+      else
+        if v_change.old_name <> v_change.column_name then
+          execute format('alter table %s rename column %I to %I', v_table, v_change.old_name, v_change.column_name);
+        end if;
+        if v_type <> v_change.old_type then
+          perform etl.change_type(v_table, v_change.column_name, v_type);
+        end if;
+      end if;
+    end loop;
+    if v_change.column_name is null then
+      delete from etl.source_column c where c.source_table_id = v_id and c.position = v_change.position;
+    elsif v_change.old_name is null then
+      insert into etl.source_column (source_table_id, position, column_name, source_type, mirror_type)
+      values (v_id, v_change.column_position, v_change.column_name, v_change.source_type, v_type);
+    else
+      update etl.source_column c
+      set column_name = v_change.column_name, source_type = v_change.source_type, mirror_type = v_type
+      where c.source_table_id = v_id and c.position = v_change.position;
+      update etl.source_table t
+      set key_columns = array_replace(t.key_columns, v_change.old_name, v_change.column_name),
+          watermark_column = case t.watermark_column when v_change.old_name then v_change.column_name else t.watermark_column end
+      where t.source_table_id = v_id;
+    end if;
+  end loop;
+  execute format('drop foreign table %I.%I', (p_table).source, (p_table).mirror);
+  perform etl.make_foreign_table(p_table);
+end
+$$;
+
+comment on function etl.take_over_columns(etl.source_table) is
+  'Brings mirror, change set, foreign table and registry of a table up to the columns of its source. Raises 55000 where a key column is gone. Needs the open connection. Internal.';
+revoke all on function etl.take_over_columns(etl.source_table) from public;

@@ -1,0 +1,64 @@
+-- Contract: the rows of pg_temp.headrace_stream that concern one table, typed and masked as in the mirror, into
+-- pg_temp.headrace_log: I a new row, D an old row or key, U a row whose key stayed. A changed key is D and I; without a key an
+-- update is D and I. What the table's copy saw is left out, and all that lies before its last TRUNCATE. Returns whether
+-- there was one, and whether the stream knows columns that are not registered.
+create or replace function mrr.collect_changes(p_table etl.source_table, out is_truncated boolean, out has_new_columns boolean)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_id constant integer := (p_table).source_table_id;
+  v_columns constant text := etl.column_list(v_id, '%1$I');
+  v_key text;
+  v_last_truncate bigint;
+begin
+  execute format('create temporary table headrace_log on commit drop as select %s, 0::bigint as _hr_seq, ''I''::"char" as _hr_op, null::text[] as _hr_kept, null::bigint as _hr_old from mrr.%I with no data',
+    v_columns, (p_table).mirror);
+
+  create temporary table headrace_relation on commit drop as
+  select s.seq as first_seq, coalesce(lead(s.seq) over (partition by r.relation order by s.seq), 9223372036854775807) as end_seq, r.relation, r.column_names
+  from pg_temp.headrace_stream s
+  cross join lateral mrr.decode_relation(s.message) r
+  where s.tag = 'R' and r.schema_name = (p_table).source_schema and r.table_name = (p_table).source_name;
+  select coalesce(bool_or(c.name is not null), false) into has_new_columns
+  from pg_temp.headrace_relation r
+  cross join unnest(r.column_names) c (name)
+  where not exists (select from etl.source_column x where x.source_table_id = v_id and x.column_name = c.name);
+
+  select max(s.seq) into v_last_truncate
+  from pg_temp.headrace_stream s
+  where s.tag = 'T' and not mrr.was_seen(s.xid, (p_table).copy_snapshot) and exists (
+    select from generate_series(0, mrr.int_at(s.message, 1, 4)::integer - 1) n
+    join pg_temp.headrace_relation r on r.relation = mrr.int_at(s.message, 6 + 4 * n, 4));
+  is_truncated := v_last_truncate is not null;
+
+  create temporary table headrace_change on commit drop as
+  select s.seq, s.tag, d.old_kind, d.old_values, d.new_values, d.kept, r.column_names
+  from pg_temp.headrace_stream s
+  join pg_temp.headrace_relation r on r.relation = mrr.int_at(s.message, 1, 4) and s.seq > r.first_seq and s.seq < r.end_seq
+  cross join lateral mrr.decode_change(s.message) d
+  where s.tag in ('I', 'U', 'D') and s.seq > coalesce(v_last_truncate, 0)
+    and ((p_table).copy_snapshot is null or not mrr.was_seen(s.xid, (p_table).copy_snapshot));
+  drop table pg_temp.headrace_relation;
+
+  perform mrr.type_changes(p_table, 'new_values', 'I', 'c.tag = ''I''');
+  if (p_table).key_columns is null then
+    perform mrr.fill_kept_from_old();
+    perform mrr.type_changes(p_table, 'old_values', 'D', 'c.tag in (''U'', ''D'')');
+    perform mrr.type_changes(p_table, 'new_values', 'I', 'c.tag = ''U''');
+  else
+    select string_agg(format('c.old_values[array_position(c.column_names, %1$L)] is distinct from c.new_values[array_position(c.column_names, %1$L)]', k.name), ' or ')
+    into v_key
+    from unnest((p_table).key_columns) k (name);
+    perform mrr.type_changes(p_table, 'new_values', 'U', format('c.tag = ''U'' and (c.old_values is null or not (%s))', v_key));
+    perform mrr.type_changes(p_table, 'old_values', 'D', format('c.tag = ''D'' or c.tag = ''U'' and c.old_values is not null and (%s)', v_key));
+    perform mrr.type_changes(p_table, 'new_values', 'I', format('c.tag = ''U'' and c.old_values is not null and (%s)', v_key), true);
+  end if;
+  drop table pg_temp.headrace_change;
+  analyze pg_temp.headrace_log;
+end
+$$;
+
+comment on function mrr.collect_changes(etl.source_table) is
+  'Types and masks what pg_temp.headrace_stream says of one table into pg_temp.headrace_log. Internal.';
+revoke all on function mrr.collect_changes(etl.source_table) from public;

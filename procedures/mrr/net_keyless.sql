@@ -1,0 +1,25 @@
+-- Contract: the net effect of pg_temp.headrace_log on a table without a key, into the change set: per row image as many rows
+-- I or D as there are more inserts or more deletes.
+create or replace function mrr.net_keyless(p_table etl.source_table, p_batch bigint)
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_id constant integer := (p_table).source_table_id;
+begin
+  execute format(
+    'insert into stg.%1$I (%2$s, _hr_batch, _hr_op)'
+    ' select %3$s, $1, case when l._hr_net > 0 then ''I'' else ''D'' end::"char"'
+    ' from (select distinct on (x.image) x.* from ('
+    '         select l.*, %4$s as image, sum(case l._hr_op when ''I'' then 1 else -1 end) over (partition by %4$s) as _hr_net'
+    '         from pg_temp.headrace_log l) x order by x.image) l'
+    ' cross join lateral generate_series(1, abs(l._hr_net)) n order by l._hr_net > 0, l._hr_seq',
+    (p_table).mirror || '_changes', etl.column_list(v_id, '%1$I'), etl.column_list(v_id, 'l.%1$I'), etl.row_image(v_id, 'l'))
+    using p_batch;
+end
+$$;
+
+comment on function mrr.net_keyless(etl.source_table, bigint) is
+  'Writes the net effect of pg_temp.headrace_log on the mirror of a table without a key into the change set. Internal.';
+revoke all on function mrr.net_keyless(etl.source_table, bigint) from public;

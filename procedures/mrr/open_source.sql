@@ -1,0 +1,29 @@
+-- Contract: makes a source ready for a batch: connects, makes or mends the pipeline's slot if it has log tables there (which
+-- must come before the snapshot), opens the snapshot, and follows changed columns of the tables about to be read.
+create or replace function mrr.open_source(p_pipeline text, p_source text, p_batch bigint, p_run_id bigint)
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_table etl.source_table;
+begin
+  perform etl.connect_source(p_source);
+  if exists (select from etl.source_table t where t.pipeline = p_pipeline and t.source = p_source and t.capture = 'log' and t.enabled) then
+    perform etl.ensure_slot(p_pipeline, p_source, p_run_id);
+  end if;
+  perform etl.open_snapshot(p_source, p_batch);
+  for v_table in
+    select t.* from etl.source_table t where t.pipeline = p_pipeline and t.source = p_source and t.enabled order by t.source_table_id
+  loop
+    perform etl.follow_columns(v_table);
+    if v_table.capture = 'log' then
+      perform etl.follow_partitions(v_table);
+    end if;
+  end loop;
+end
+$$;
+
+comment on function mrr.open_source(text, text, bigint, bigint) is
+  'Connects to a source for batch p_batch: slot, snapshot, changed columns. Internal.';
+revoke all on function mrr.open_source(text, text, bigint, bigint) from public;

@@ -1,0 +1,58 @@
+-- Contract: reads what a pipeline's slot holds up to the fence into pg_temp.headrace_stream, without advancing it, in
+-- fetches. Transactions that are in a batch already are left out (their commit lies below p_position). Returns where the batch
+-- ends, and whether more is waiting below the fence: the limit is kept at commits only.
+-- The connection's encoding is UTF8, so names and values arrive in it.
+create or replace function mrr.read_slot(
+  p_source text, p_slot_name text, p_position pg_lsn, p_fence pg_lsn, p_run_id bigint, p_table integer,
+  out batch_end pg_lsn, out is_more boolean)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_connection constant text := 'headrace_' || p_source;
+  v_since constant timestamptz := clock_timestamp();
+  v_limit integer;
+  v_fetch integer;
+  v_rows bigint;
+  v_total bigint := 0;
+begin
+  select s.max_changes, s.fetch_size into v_limit, v_fetch from etl.settings s;
+  create temporary table headrace_stream (seq bigint generated always as identity, xid bigint not null, tag "char" not null, message bytea not null)
+    on commit drop;
+  perform etl.send_query(v_connection, format(
+    'declare headrace_rows no scroll cursor for select xid, data from pg_logical_slot_peek_binary_changes(%L, %L, %s,'
+    ' ''proto_version'', ''1'', ''publication_names'', %L)',
+    p_slot_name, p_fence, v_limit,
+    (select string_agg(quote_ident(r.name), ',')
+     from etl_ext.dblink(v_connection, format('select pubname from pg_publication where pubname in (%L, %L) order by 1', p_slot_name, p_slot_name || '_inserts')) r (name text))));
+  perform etl.finish_query(v_connection);
+  loop
+    perform etl.send_query(v_connection, format('fetch %s from headrace_rows', v_fetch));
+    insert into pg_temp.headrace_stream (xid, tag, message)
+    select r.xid::text::bigint, chr(get_byte(r.message, 0))::"char", r.message
+    from etl_ext.dblink_get_result(v_connection) r (xid xid, message bytea);
+    get diagnostics v_rows = row_count;
+    perform etl.finish_query(v_connection);
+    v_total := v_total + v_rows;
+    perform etl.show_progress(p_run_id, 'c', p_table, v_total, 0, v_since);
+    exit when v_rows < v_fetch;
+  end loop;
+  perform etl.send_query(v_connection, 'close headrace_rows');
+  perform etl.finish_query(v_connection);
+
+  is_more := v_total >= v_limit;
+  batch_end := p_fence;
+  if is_more then
+    select '0/0'::pg_lsn + mrr.int_at(s.message, 10, 8) into strict batch_end
+    from pg_temp.headrace_stream s where s.tag = 'C' order by s.seq desc limit 1;
+  end if;
+  delete from pg_temp.headrace_stream s
+  using pg_temp.headrace_stream b
+  where b.tag = 'B' and '0/0'::pg_lsn + mrr.int_at(b.message, 1, 8) < p_position and s.xid = b.xid;
+  analyze pg_temp.headrace_stream;
+end
+$$;
+
+comment on function mrr.read_slot(text, text, pg_lsn, pg_lsn, bigint, integer) is
+  'Reads a slot''s changes between p_position and p_fence into pg_temp.headrace_stream, at most etl.settings.max_changes of them beside whole transactions. Needs the open snapshot. Internal.';
+revoke all on function mrr.read_slot(text, text, pg_lsn, pg_lsn, bigint, integer) from public;
