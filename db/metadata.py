@@ -210,6 +210,35 @@ Table(
 )
 
 Table(
+    "reconciliation",
+    metadata,
+    Column("reconciliation_id", BigInteger, Identity(always=True), primary_key=True, comment="Number of the comparison."),
+    Column("run_id", BigInteger, ForeignKey("etl.run_log.run_id", ondelete="CASCADE"), nullable=False, comment="Run that made it."),
+    Column("mirror", Text, nullable=False, comment="Mirror that was compared with its source."),
+    Column("rows_source", BigInteger, nullable=False, comment="Rows at the source."),
+    Column("rows_mirror", BigInteger, nullable=False, comment="Rows in the mirror, with the changes still in the slot that the source's snapshot already saw."),
+    Column("buckets_different", Integer, nullable=False, comment="Hash buckets, of 1024, that differ."),
+    Column("rows_different", BigInteger, nullable=False, comment="Rows that only one side has, counting copies."),
+    Column("compared_at", MOMENT, nullable=False, server_default=NOW, comment="When it was made."),
+    Index(None, "run_id"),
+    schema="etl",
+    comment="Comparisons of mirrors with their sources by etl.reconcile().",
+)
+
+Table(
+    "difference",
+    metadata,
+    Column("reconciliation_id", BigInteger, ForeignKey("etl.reconciliation.reconciliation_id", ondelete="CASCADE"), primary_key=True, autoincrement=False, comment="Comparison."),
+    Column("number", Integer, primary_key=True, autoincrement=False, comment="Number of the row in the comparison; at most 100 are kept."),
+    Column("bucket", Integer, nullable=False, comment="Hash bucket."),
+    Column("row_image", Text, nullable=False, comment="Text form of the row, without hashed columns."),
+    Column("copies_source", BigInteger, nullable=False, comment="How often the source has it."),
+    Column("copies_mirror", BigInteger, nullable=False, comment="How often the mirror has it."),
+    schema="etl",
+    comment="A sample of the rows that a comparison found different.",
+)
+
+Table(
     "stage",
     metadata,
     Column("stage", Text, primary_key=True, comment="Stage function, schema.name(p_batch bigint)."),
@@ -274,7 +303,7 @@ Table(
     Column("source", Text, primary_key=True, comment="Source."),
     Column("captured_at", MOMENT, nullable=False, comment="The source's clock when its snapshot was taken."),
     Column("snapshot", Text, nullable=False, comment="pg_current_snapshot() of the reading transaction at the source."),
-    Column("lsn", PgLsn, nullable=False, comment="Flushed WAL position of the source, read before the snapshot."),
+    Column("lsn", PgLsn, nullable=False, comment="Flushed WAL position of the source: read before the snapshot, or, where log tables were copied, above all that it saw."),
     Column("system_identifier", BigInteger, comment="The source's system identifier, to notice another server behind the same name."),
     Column("timeline", Integer, comment="The source's timeline, to notice a restore or a failover."),
     schema="etl",

@@ -15,9 +15,9 @@ alter table etl.settings
     add column publish_changes bigint default 5000000 not null,
     add column slot_timeout interval default '30 seconds'::interval not null,
     add column slot_lag_warning bigint default 1073741824 not null,
+    add constraint settings_publish_changes_check check (publish_changes >= 1000),
     add constraint settings_slot_lag_warning_check check (slot_lag_warning >= 1048576),
     add constraint settings_slot_timeout_check check (slot_timeout between interval '1 second' and interval '1 hour'),
-    add constraint settings_publish_changes_check check (publish_changes >= 1000),
     add constraint settings_max_changes_check check (max_changes between 100 and 10000000);
 comment on column etl.settings.max_changes is 'Changes that one batch takes from a slot; a single transaction may exceed it.';
 comment on column etl.settings.publish_changes is 'Changes after which a publish commits before it takes the next waiting batches.';
@@ -86,6 +86,46 @@ comment on column etl.watermark.source_table_id is 'Table.';
 comment on column etl.watermark.batch_id is 'Batch that read up to the mark.';
 comment on column etl.watermark.mark is 'Highest value of the watermark column that the batch saw.';
 comment on column etl.watermark.snapshot is 'Source snapshot of the batch; the mark is safe once all transactions open in it have ended.';
+create table etl.reconciliation (
+    reconciliation_id bigint generated always as identity,
+    run_id bigint not null,
+    mirror text not null,
+    rows_source bigint not null,
+    rows_mirror bigint not null,
+    buckets_different integer not null,
+    rows_different bigint not null,
+    compared_at timestamp with time zone default clock_timestamp() not null,
+    constraint reconciliation_pkey primary key (reconciliation_id),
+    constraint reconciliation_run_id_fkey foreign key(run_id) references etl.run_log (run_id) on delete cascade
+);
+comment on table etl.reconciliation is 'Comparisons of mirrors with their sources by etl.reconcile().';
+create index reconciliation_run_id_idx ON etl.reconciliation (run_id);
+comment on column etl.reconciliation.reconciliation_id is 'Number of the comparison.';
+comment on column etl.reconciliation.run_id is 'Run that made it.';
+comment on column etl.reconciliation.mirror is 'Mirror that was compared with its source.';
+comment on column etl.reconciliation.rows_source is 'Rows at the source.';
+comment on column etl.reconciliation.rows_mirror is 'Rows in the mirror, with the changes still in the slot that the source''s snapshot already saw.';
+comment on column etl.reconciliation.buckets_different is 'Hash buckets, of 1024, that differ.';
+comment on column etl.reconciliation.rows_different is 'Rows that only one side has, counting copies.';
+comment on column etl.reconciliation.compared_at is 'When it was made.';
+create table etl.difference (
+    reconciliation_id bigint not null,
+    number integer not null,
+    bucket integer not null,
+    row_image text not null,
+    copies_source bigint not null,
+    copies_mirror bigint not null,
+    constraint difference_pkey primary key (reconciliation_id, number),
+    constraint difference_reconciliation_id_fkey foreign key(reconciliation_id) references etl.reconciliation (reconciliation_id) on delete cascade
+);
+comment on table etl.difference is 'A sample of the rows that a comparison found different.';
+comment on column etl.difference.reconciliation_id is 'Comparison.';
+comment on column etl.difference.number is 'Number of the row in the comparison; at most 100 are kept.';
+comment on column etl.difference.bucket is 'Hash bucket.';
+comment on column etl.difference.row_image is 'Text form of the row, without hashed columns.';
+comment on column etl.difference.copies_source is 'How often the source has it.';
+comment on column etl.difference.copies_mirror is 'How often the mirror has it.';
+comment on column etl.batch_source.lsn is 'Flushed WAL position of the source: read before the snapshot, or, where log tables were copied, above all that it saw.';
 alter type etl.outcome add attribute more boolean;
 drop procedure if exists etl.add_table(text, text, text, text, text[], text, text[], text[], jsonb);
 drop function if exists etl.check_columns(etl.source_table);
@@ -93,11 +133,14 @@ drop function if exists etl.source_columns(text, text, text);
 drop function if exists mrr.read_source(etl.source_table, bigint, text, text, text);
 drop function if exists mrr.compare_keyed(etl.source_table, bigint);
 drop function if exists mrr.compare_keyless(etl.source_table, bigint);
-grant select on etl.slot, etl.watermark to headrace_monitor;
+grant select on etl.slot, etl.watermark, etl.reconciliation to headrace_monitor;
 """
 
 DOWNGRADE = r"""
+comment on column etl.batch_source.lsn is 'Flushed WAL position of the source, read before the snapshot.';
 alter type etl.outcome drop attribute more;
+drop table etl.difference;
+drop table etl.reconciliation;
 drop table etl.watermark;
 drop table etl.slot;
 delete from etl.source_table where capture <> 'full';

@@ -7,14 +7,17 @@ select
   r.run_id as last_run_id,
   r.finished_at as last_finished_at,
   w.started_at as running_since,
-  b.captured_at,
-  clock_timestamp() - b.captured_at as freshness,
+  greatest(b.captured_at, l.read_at) as captured_at,
+  clock_timestamp() - greatest(b.captured_at, l.read_at) as freshness,
   (select coalesce(sum(x.rows_changed), 0)::bigint from etl.batch x where x.pipeline = p.pipeline and x.published_at is null) as pending_changes,
   (select count(*) from stg.quarantine q join etl.source_table t on t.mirror = q.mirror where t.pipeline = p.pipeline) as quarantined,
   p.paused_at is not null as paused,
   j.schedule,
   case when j.is_scheduled and p.paused_at is null then etl.next_tick(j.schedule) end as next_run_at,
-  case when r.status <> 'succeeded' then r.message end as last_error
+  case when r.status <> 'succeeded' then r.message end as last_error,
+  l.lag_bytes as slot_lag_bytes,
+  clock_timestamp() - l.asked_at as slot_lag,
+  l.lag_bytes > (select s.slot_lag_warning from etl.settings s) as slot_lag_warning
 from etl.pipeline p
 left join lateral (
   select l.status, l.run_id, l.finished_at, l.message
@@ -38,7 +41,17 @@ left join lateral (
     and (s.command ~ '\(\s*\)' or position(quote_literal(p.pipeline) in s.command) > 0)
   order by position(quote_literal(p.pipeline) in s.command) > 0 desc, s.job
   limit 1
-) j on true;
+) j on true
+left join lateral (
+  -- all that a slot delivered is published: as fresh as its last look
+  select case when not exists (select from etl.source_table t where t.pipeline = p.pipeline and t.enabled and t.capture <> 'log')
+                   and not exists (select from etl.batch x where x.pipeline = p.pipeline and x.published_at is null)
+              then min(s.read_at) filter (where s.lag_bytes = 0) end as read_at,
+         max(s.lag_bytes) as lag_bytes,
+         min(s.read_at) as asked_at
+  from etl.slot s
+  where s.pipeline = p.pipeline
+) l on true;
 
 comment on view etl.status is 'One line per pipeline: last outcome, freshness, what is pending, quarantine, next schedule. For headrace_monitor.';
 comment on column etl.status.pipeline is 'Pipeline.';
@@ -54,5 +67,8 @@ comment on column etl.status.paused is 'True while the pipeline is paused.';
 comment on column etl.status.schedule is 'Schedule of the job that runs it, as pg_cron writes it; null if none does.';
 comment on column etl.status.next_run_at is 'Next tick of that schedule; null where pg_cron does not have the job, or while paused.';
 comment on column etl.status.last_error is 'What went wrong in the last run; null if nothing did.';
+comment on column etl.status.slot_lag_bytes is 'WAL that the pipeline''s slots still had to deliver when they were last read; null without a slot.';
+comment on column etl.status.slot_lag is 'How long ago the pipeline''s slots were last read.';
+comment on column etl.status.slot_lag_warning is 'True where slot_lag_bytes exceeds etl.settings.slot_lag_warning.';
 revoke all on etl.status from public;
 grant select on etl.status to headrace_monitor;

@@ -19,7 +19,8 @@ begin
   v_fence := greatest(v_fence, v_slot.position);
   select r.* into v_stream
   from mrr.read_slot(p_source, v_slot.slot_name, v_slot.position, v_fence, p_run_id,
-                     (select min(t.source_table_id) from etl.source_table t where t.pipeline = p_pipeline and t.source = p_source and t.capture = 'log')) r;
+                     (select min(t.source_table_id) from etl.source_table t where t.pipeline = p_pipeline and t.source = p_source and t.capture = 'log'),
+                     (select s.max_changes from etl.settings s)) r;
   is_more := v_stream.is_more;
   v_counts := ((select count(*) from pg_temp.headrace_stream s where s.tag in ('I', 'U', 'D', 'T')), 0, 0, 0, 0);
   p_steps := etl.end_step(p_steps, v_counts);

@@ -32,9 +32,8 @@ begin
   end if;
   if (p_table).capture = 'log' then
     update etl.source_table t
-    set copy_snapshot = s.snapshot, copy_lsn = r.lsn
-    from etl.batch_source s,
-         etl_ext.dblink('headrace_' || (p_table).source, 'select pg_current_wal_insert_lsn()') r (lsn pg_lsn)
+    set copy_snapshot = s.snapshot, copy_lsn = s.lsn
+    from etl.batch_source s
     where t.source_table_id = (p_table).source_table_id and s.batch_id = p_batch and s.source = (p_table).source;
   end if;
   return v_counts;

@@ -1,5 +1,6 @@
 -- Contract: makes a source ready for a batch: connects, makes or mends the pipeline's slot if it has log tables there (which
--- must come before the snapshot), opens the snapshot, and follows changed columns of the tables about to be read.
+-- must come before the snapshot), opens the snapshot, and follows changed columns of the tables about to be read. Where log
+-- tables are to be copied, the batch's WAL position is raised above all that the snapshot saw.
 create or replace function mrr.open_source(p_pipeline text, p_source text, p_batch bigint, p_run_id bigint)
 returns void
 language plpgsql
@@ -21,6 +22,9 @@ begin
       perform etl.follow_partitions(v_table);
     end if;
   end loop;
+  if exists (select from mrr.parts(p_pipeline, true) p where p.source = p_source and (p.source_table).capture = 'log') then
+    update etl.batch_source s set lsn = etl.settled_position(p_source) where s.batch_id = p_batch and s.source = p_source;
+  end if;
 end
 $$;
 

@@ -3,7 +3,7 @@
 -- ends, and whether more is waiting below the fence: the limit is kept at commits only.
 -- The connection's encoding is UTF8, so names and values arrive in it.
 create or replace function mrr.read_slot(
-  p_source text, p_slot_name text, p_position pg_lsn, p_fence pg_lsn, p_run_id bigint, p_table integer,
+  p_source text, p_slot_name text, p_position pg_lsn, p_fence pg_lsn, p_run_id bigint, p_table integer, p_limit integer,
   out batch_end pg_lsn, out is_more boolean)
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -11,18 +11,16 @@ as $$
 declare
   v_connection constant text := 'headrace_' || p_source;
   v_since constant timestamptz := clock_timestamp();
-  v_limit integer;
-  v_fetch integer;
+  v_fetch constant integer := (select s.fetch_size from etl.settings s);
   v_rows bigint;
   v_total bigint := 0;
 begin
-  select s.max_changes, s.fetch_size into v_limit, v_fetch from etl.settings s;
   create temporary table headrace_stream (seq bigint generated always as identity, xid bigint not null, tag "char" not null, message bytea not null)
     on commit drop;
   perform etl.send_query(v_connection, format(
     'declare headrace_rows no scroll cursor for select xid, data from pg_logical_slot_peek_binary_changes(%L, %L, %s,'
     ' ''proto_version'', ''1'', ''publication_names'', %L)',
-    p_slot_name, p_fence, v_limit,
+    p_slot_name, p_fence, p_limit,
     (select string_agg(quote_ident(r.name), ',')
      from etl_ext.dblink(v_connection, format('select pubname from pg_publication where pubname in (%L, %L) order by 1', p_slot_name, p_slot_name || '_inserts')) r (name text))));
   perform etl.finish_query(v_connection);
@@ -40,7 +38,7 @@ begin
   perform etl.send_query(v_connection, 'close headrace_rows');
   perform etl.finish_query(v_connection);
 
-  is_more := v_total >= v_limit;
+  is_more := v_total >= p_limit;
   batch_end := p_fence;
   if is_more then
     select '0/0'::pg_lsn + mrr.int_at(s.message, 10, 8) into strict batch_end
@@ -53,6 +51,6 @@ begin
 end
 $$;
 
-comment on function mrr.read_slot(text, text, pg_lsn, pg_lsn, bigint, integer) is
-  'Reads a slot''s changes between p_position and p_fence into pg_temp.headrace_stream, at most etl.settings.max_changes of them beside whole transactions. Needs the open snapshot. Internal.';
-revoke all on function mrr.read_slot(text, text, pg_lsn, pg_lsn, bigint, integer) from public;
+comment on function mrr.read_slot(text, text, pg_lsn, pg_lsn, bigint, integer, integer) is
+  'Reads a slot''s changes between p_position and p_fence into pg_temp.headrace_stream, at most p_limit of them beside whole transactions. Needs the open snapshot. Internal.';
+revoke all on function mrr.read_slot(text, text, pg_lsn, pg_lsn, bigint, integer, integer) from public;

@@ -1,0 +1,29 @@
+-- Contract: runs a pipeline again and again within one job, for data fresher than pg_cron's shortest schedule: looks
+-- every `every` whether there is anything to do, and runs only then; ends after `lasting`, or with the first failure.
+-- A pipeline that is paused or at work elsewhere ends it quietly.
+-- Invariant: only commits, rolls back and calls, as etl.run() and for the same reasons.
+create or replace procedure etl.run_loop(pipeline text, every interval default '2 seconds', lasting interval default '58 seconds')
+language plpgsql
+as $$
+declare
+  v_end constant timestamptz := pg_catalog.clock_timestamp() + lasting;
+begin
+  loop
+    set local search_path = pg_catalog, pg_temp;
+    if etl.is_idle(run_loop.pipeline) then
+      if etl.has_pending(run_loop.pipeline) then
+        commit;
+        call etl.run(run_loop.pipeline);
+      end if;
+    end if;
+    commit;
+    exit when pg_catalog.clock_timestamp() + every >= v_end;
+    perform pg_catalog.pg_sleep(extract(epoch from every));
+  end loop;
+end
+$$;
+
+comment on procedure etl.run_loop(text, interval, interval) is
+  'Runs a pipeline whenever it has something to do, looking every `every`, for `lasting`. Ends with the SQLSTATE of a run that failed; 2D000 inside a transaction block. For headrace_runner.';
+revoke all on procedure etl.run_loop(text, interval, interval) from public;
+grant execute on procedure etl.run_loop(text, interval, interval) to headrace_runner;
