@@ -132,7 +132,7 @@ def go_inside(home: Home, arguments: argparse.Namespace, words: Sequence[str]) -
             elif with_server:
                 machine.choose(servers)
             machine.make_venv(home)
-    elif not machine.is_complete(home.venv):
+    elif not machine.works(home.venv):
         raise Problem(f"nothing is installed in {home.path}", "Begin with:  python3 bootstrap.py demo")
     python = str(home.venv / "bin/python")
     environment = {**os.environ, ARGUMENTS: json.dumps(words)}  # not in argv, which every user of the machine can read

@@ -246,14 +246,19 @@ def os_user() -> pwd.struct_passwd | None:
 # Virtual environment
 # ---------------------------------------------------------------------------------------------------------------------
 def stamp() -> str:
-    """Return what a virtual environment of this checkout is known by: its lock file and its Python."""
-    return hashlib.sha256(LOCK.read_bytes() + sys.version.encode()).hexdigest()
+    """Return what a virtual environment of this checkout is known by: the hash of its lock file."""
+    return hashlib.sha256(LOCK.read_bytes()).hexdigest()
 
 
 def is_complete(prefix: Path) -> bool:
     """Say whether a directory holds the virtual environment of this checkout's lock file."""
     file = prefix / "headrace.stamp"
-    return file.exists() and file.read_text() == stamp() and (prefix / "bin/python").exists()
+    return file.exists() and file.read_text() == stamp()
+
+
+def works(prefix: Path) -> bool:
+    """Say whether a complete virtual environment still fits its Python, which an upgrade of the system may replace."""
+    return is_complete(prefix) and ask(prefix / "bin/python", "-c", "import rich; print(1)") == "1"
 
 
 def make_venv(home: Home) -> None:
@@ -262,7 +267,7 @@ def make_venv(home: Home) -> None:
     Raises:
         Problem: pip could not install it.
     """
-    if is_complete(home.venv):
+    if works(home.venv):
         return
     home.check_room()
     with Stage("virtual environment") as stage:

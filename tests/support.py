@@ -185,12 +185,11 @@ class Flow:
         ).fetchall()
         difference = self.warehouse.connection.execute(
             sql.SQL(
-                "with source (image) as (select unnest(%s::text[])), mirror (image) as (select {} from {})"
+                "with source (image) as (select unnest({}::text[])), mirror (image) as (select {} from {})"
                 " select 'missing in the mirror', * from (select * from source except all select * from mirror) as m"
                 " union all"
                 " select 'not in the source', * from (select * from mirror except all select * from source) as s"
-            ).format(image, sql.Identifier("mrr", mirror)),
-            [[row[0] for row in at_source]],
+            ).format(sql.Literal([row[0] for row in at_source]), image, sql.Identifier("mrr", mirror))
         ).fetchall()
         assert difference == []
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests import checks
-from tests.support import Database
+from tests.support import Database, Flow
 
 SCHEMAS = ["etl", "mrr", "stg", "dwh"]
 PYTHON = ["bootstrap.py", "db", "migrations", "tests"]
@@ -67,8 +67,7 @@ def plpgsql_findings(database: Database) -> list[str]:
     """Return what plpgsql_check finds, with all its warnings, in all PL/pgSQL routines of our schemas."""
     rows = database.query(
         """
-        select p.oid::regprocedure::text || ': ' || f.lineno || ': ' || f.level || ': ' || f.message
-            || coalesce(' (' || f.detail || ')', '')
+        select concat_ws(': ', p.oid::regprocedure, f.lineno, f.level, f.message, f.detail, f.hint)
         from pg_catalog.pg_proc as p
         join pg_catalog.pg_namespace as n on n.oid = p.pronamespace and n.nspname = any (%s)
         join pg_catalog.pg_language as l on l.oid = p.prolang and l.lanname = 'plpgsql'
@@ -84,10 +83,23 @@ def plpgsql_findings(database: Database) -> list[str]:
 
 
 @pytest.fixture
-def checked(warehouse: Database) -> Database:
-    """Return a warehouse with plpgsql_check."""
-    warehouse.execute("create extension plpgsql_check schema public")
-    return warehouse
+def checked(sales: Flow) -> Database:
+    """Return a warehouse with plpgsql_check, and with the tables that only registration and pg_cron make."""
+    sales.warehouse.execute(
+        """
+        create extension plpgsql_check schema public;
+        create schema cron;
+        create table cron.job (
+            jobid bigint, schedule text, command text, nodename text, nodeport int, database text, username text,
+            active boolean, jobname name
+        );
+        create table cron.job_run_details (
+            jobid bigint, runid bigint, job_pid int, database text, username text, command text, status text,
+            return_message text, start_time timestamptz, end_time timestamptz
+        )
+        """
+    )
+    return sales.warehouse
 
 
 def test_plpgsql_check_finds_nothing(checked: Database) -> None:
