@@ -61,6 +61,7 @@ begin
   end loop;
   execute format('drop foreign table %I.%I', (p_table).source, (p_table).mirror);
   perform etl.make_foreign_table(p_table);
+  perform mrr.rehash(p_table);
 end
 $$;
 
