@@ -27,6 +27,8 @@ SOURCE_ROLE = "headrace_source"
 READER = "headrace_reader"
 OLDEST_SOURCE = 130000
 OLDEST_WAREHOUSE = 150000
+TLS = {"sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl"}  # kept also where the environment sets them
+NOT_KEPT = {"passfile", "service"}  # what they say is in the URL by then
 NOT_THE_SOURCES = {"user", "password", "application_name", "client_encoding", "options"}
 
 
@@ -99,8 +101,18 @@ def resolve(dsn: str, what: str, oldest: int) -> str:
             )
         if connection.execute("select pg_is_in_recovery()").fetchone() == (True,):
             raise Problem(f"{what} at {info.host}:{info.port} is a standby", "Name its primary.")
-        parameters = {k: v for k, v in info.get_parameters().items() if k not in {"passfile", "service"}}
-        return url({**parameters, "host": info.host, "port": info.port, "password": info.password})
+        kept = {*conninfo_to_dict(dsn), *TLS} - NOT_KEPT
+        used = {option.keyword.decode(): option.val.decode() for option in connection.pgconn.info if option.val}
+        return url(
+            {k: v for k, v in used.items() if k in kept and (k, v) != ("sslmode", "prefer")}
+            | {
+                "host": info.host,
+                "port": info.port,
+                "dbname": info.dbname,
+                "user": info.user,
+                "password": info.password,
+            }
+        )
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -51,6 +51,12 @@ class Server:
         return [name for name in EXTENSIONS if name not in self.extensions]
 
 
+def forget_libpq_environment() -> None:
+    """Drop the user's PGHOST, PGSSLMODE and so on: whole URLs say where from here on, and these would mix in."""
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        del os.environ[name]
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Servers
 # ---------------------------------------------------------------------------------------------------------------------

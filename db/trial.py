@@ -86,6 +86,7 @@ def run(servers: Sequence[machine.Server], arguments: Sequence[str]) -> int:
     """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
+    machine.forget_libpq_environment()
     try:
         sweep(servers)
         with instances(servers) as (operational, warehouse):

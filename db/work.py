@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import time
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -65,11 +66,12 @@ def bring_up(home: Home, choices: Choices, rows: int = 0, seed: int = 1) -> None
         choices.source = deploy.resolve(choices.source, "the source", deploy.OLDEST_SOURCE)
     if choices.warehouse:
         choices.warehouse = deploy.resolve(choices.warehouse, "the warehouse", deploy.OLDEST_WAREHOUSE)
+    machine.forget_libpq_environment()
     operational, warehouse = pair(home, choices)
     for instance, own in ((operational, choices.source), (warehouse, choices.warehouse)):
         if not own:
             start(instance)
-    home.keep(choices)
+    home.keep(replace(home.choices(), op_port=choices.op_port, wh_port=choices.wh_port))
     dsn = warehouse_dsn(home, choices)
     source = choices.source
     if not source:
@@ -82,6 +84,7 @@ def bring_up(home: Home, choices: Choices, rows: int = 0, seed: int = 1) -> None
         deploy.give_reader_password(home, dsn, embedded=not choices.warehouse)
     with Stage("source and its tables") as stage:
         stage.note = ", ".join(deploy.register(dsn, source)) or "none of the sample's tables is there"
+    home.keep(choices)
     if not choices.source:
         deploy.schedule_selling(operational.dsn())
 
@@ -173,6 +176,7 @@ def env(home: Home) -> int:
 
 def status(home: Home, as_json: bool) -> int:
     """Show instances, pipelines, last runs and errors; 3 if something does not run or is not deployed."""
+    machine.forget_libpq_environment()
     choices = home.choices()
     instances: list[dict[str, Any]] = []
     for instance, own in zip(pair(home, choices), (choices.source, choices.warehouse), strict=True):

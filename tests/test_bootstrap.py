@@ -124,7 +124,7 @@ def test_up_registers_the_source_and_keeps_the_pipeline_on_schedule(deployed: In
 
 def test_up_again_changes_nothing_and_is_quick(deployed: Installation) -> None:
     started = time.monotonic()
-    done = deployed.up()
+    done = deployed.run("up", PGSSLMODE="require", PGUSER="somebody", PGOPTIONS="-c search_path=nowhere")
     assert done.returncode == 0, done.stderr
     assert "was running" in done.stdout
     assert time.monotonic() - started < 10
@@ -172,6 +172,33 @@ def test_instances_speak_scram_over_tcp_on_loopback_alone(deployed: Installation
             assert connection.execute(settings).fetchone() == ("127.0.0.1", "")
             durable = "select current_setting('fsync'), current_setting('log_parameter_max_length')"
             assert connection.execute(durable).fetchone() == ("on", "0")
+
+
+def test_up_takes_a_source_and_a_warehouse_of_the_users_own(deployed: Installation) -> None:
+    own = {}
+    for name, database in (("OP_DSN", "shop"), ("WAREHOUSE_DSN", "dw")):
+        with psycopg.connect(deployed.dsn(name), autocommit=True) as admin:
+            admin.execute(f"create database {database}")
+        own[database] = re.sub(r"/\w+$", f"/{database}", deployed.dsn(name))
+    with psycopg.connect(own["shop"], autocommit=True) as shop:
+        shop.execute("create table public.customers (id int primary key, name text, country text)")
+        shop.execute("create table public.products (id int primary key, name text, groupname text)")
+        shop.execute("create table public.sales (customerId int, productId int, qty int)")
+        shop.execute("insert into public.sales values (1, 1, 3)")
+        shop.execute((ROOT / "db/source.sql").read_bytes())
+        shop.execute("create role dba login password 'its-own' in role headrace_source")
+    bare = re.sub(r"//[^@]+@", "//dba@", own["shop"])
+    try:
+        done = deployed.run("up", "--source", bare, "--warehouse", own["dw"], PGPASSWORD="its-own")
+        assert done.returncode == 0, done.stderr
+        with psycopg.connect(own["dw"], autocommit=True) as warehouse:
+            warehouse.execute("call etl.run()")
+            assert warehouse.execute("select customerid, productid, qty from mrr.sales").fetchall() == [(1, 1, 3)]
+        found = json.loads(deployed.run("status", "--json").stdout)
+        assert [row["kept in"] for row in found["instances"]] == ["your own server"] * 2
+        assert psycopg.conninfo.conninfo_to_dict(deployed.dsn("OP_DSN"))["password"] == "its-own"
+    finally:
+        assert deployed.up("--source", "embedded", "--warehouse", "embedded").returncode == 0
 
 
 def test_down_keeps_data_and_up_finds_it(deployed: Installation) -> None:

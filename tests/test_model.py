@@ -18,6 +18,7 @@ Sale = tuple[int | None, int | None, int | None]
 IDS = st.integers(1, 4)
 NAMES = st.sampled_from(["a", " a", "b", "", None])
 SALES = st.tuples(st.one_of(IDS, st.none()), IDS, st.sampled_from([1, 2, 0, None]))
+RELATIONS = st.sampled_from(["dwh.fact_sales", "dwh.dim_customer", "dwh.dim_product", "mrr.sales", "mrr.customers"])
 STEPS = st.one_of(
     st.tuples(st.just("sell"), SALES),
     st.tuples(st.just("sell"), SALES),
@@ -30,6 +31,8 @@ STEPS = st.one_of(
     st.tuples(st.just("capture"), st.none()),
     st.tuples(st.just("run"), st.none()),
     st.tuples(st.just("run"), st.none()),
+    st.tuples(st.just("replay"), st.none()),
+    st.tuples(st.just("rebuild"), RELATIONS),
 )
 
 
@@ -99,7 +102,7 @@ def clean(value: str | None) -> str | None:
 
 
 def play(flow: Flow, model: Model, step: str, value: Any) -> None:
-    """Do one thing at the source, or let the warehouse follow, in both worlds."""
+    """Do one thing at the source in both worlds, or let the warehouse follow."""
     operational = flow.operational
     match step, value:
         case "sell", sale:
@@ -121,9 +124,29 @@ def play(flow: Flow, model: Model, step: str, value: Any) -> None:
         case "empty", _:
             operational.execute("truncate public.sales")
             model.sales.clear()
-        case (("capture" | "run"), _):
-            flow.warehouse.execute("call mrr.capture('sales')" if step == "capture" else "call etl.run('sales')")
-            model.capture(flow.warehouse.value("select max(batch_id) from etl.batch"))
+        case _:
+            follow(flow, model, step, value)
+
+
+def follow(flow: Flow, model: Model, step: str, relation: str) -> None:
+    """Let the warehouse do one thing, if the step is one of its own."""
+    match step:
+        case "capture":
+            flow.warehouse.execute("call mrr.capture('sales')")
+        case "run":
+            flow.run()
+        case "replay":
+            flow.warehouse.execute("call etl.replay_quarantine('sales')")
+        case "rebuild":
+            flow.warehouse.call("etl.rebuild", relation=relation)
+    if step in ("capture", "run") or (step == "rebuild" and relation.startswith("mrr.")):
+        model.capture(newest_batch(flow))
+
+
+def newest_batch(flow: Flow) -> int:
+    """Return the number of the batch that was captured last."""
+    batch: int = flow.warehouse.value("select max(batch_id) from etl.batch where kind = 'capture'")
+    return batch
 
 
 def cancel(operational: Database, sale: Sale) -> None:
