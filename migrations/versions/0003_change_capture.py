@@ -129,6 +129,7 @@ comment on column etl.batch_source.lsn is 'Flushed WAL position of the source: r
 alter type etl.outcome add attribute more boolean;
 drop procedure if exists etl.add_table(text, text, text, text, text[], text, text[], text[], jsonb);
 drop function if exists etl.check_columns(etl.source_table);
+drop function if exists etl.open_run(text, text, boolean, boolean, boolean);
 drop function if exists etl.source_columns(text, text, text);
 drop function if exists mrr.read_source(etl.source_table, bigint, text, text, text);
 drop function if exists mrr.compare_keyed(etl.source_table, bigint);
@@ -139,10 +140,10 @@ grant select on etl.slot, etl.watermark, etl.reconciliation to headrace_monitor;
 DOWNGRADE = r"""
 comment on column etl.batch_source.lsn is 'Flushed WAL position of the source, read before the snapshot.';
 alter type etl.outcome drop attribute more;
-drop table etl.difference;
-drop table etl.reconciliation;
+drop table etl.difference cascade;
+drop table etl.reconciliation cascade;
 drop table etl.watermark;
-drop table etl.slot;
+drop table etl.slot cascade;
 delete from etl.source_table where capture <> 'full';
 alter table etl.source_table
     drop constraint source_table_capture_check,

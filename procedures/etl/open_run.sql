@@ -2,8 +2,10 @@
 -- pipeline's lock, closes rows that a dead session left running as aborted, and writes the new run. Returns its number, or
 -- null where the run has to be left out, which is logged as skipped with the reason.
 -- The lock is an advisory lock of the session (p_session; it has to outlive etl.run()'s commits) or of the transaction.
+-- p_started_from: what etl.started_from() says to the session's own role; the owner may not see it.
 -- Errors: 42704 for an unknown pipeline.
-create or replace function etl.open_run(p_pipeline text, p_action text, p_session boolean, p_dry_run boolean, p_force boolean)
+create or replace function etl.open_run(p_pipeline text, p_action text, p_session boolean, p_dry_run boolean, p_force boolean,
+  p_started_from text default null)
 returns bigint
 language plpgsql
 security definer
@@ -11,9 +13,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_pipeline etl.pipeline;
-  v_started_from constant text := (
-    select case when a.application_name = 'pg_cron' or a.backend_type = 'pg_cron' then 'pg_cron' else coalesce(nullif(a.application_name, ''), 'unknown') end
-    from pg_stat_activity a where a.pid = pg_backend_pid());
+  v_started_from constant text := coalesce(p_started_from, etl.started_from());
   v_skipped text;
   v_aborted bigint[];
   v_run_id bigint;
@@ -64,7 +64,7 @@ begin
 end
 $$;
 
-comment on function etl.open_run(text, text, boolean, boolean, boolean) is
-  'Opens a run: takes the pipeline''s lock (p_session: of the session, else of the transaction), marks runs of dead sessions aborted, and returns the run''s number; null if it is skipped (locked, or paused without p_force). Raises 42704. For headrace_runner, through etl.run().';
-revoke all on function etl.open_run(text, text, boolean, boolean, boolean) from public;
-grant execute on function etl.open_run(text, text, boolean, boolean, boolean) to headrace_runner;
+comment on function etl.open_run(text, text, boolean, boolean, boolean, text) is
+  'Opens a run: takes the pipeline''s lock (p_session: of the session, else of the transaction), marks runs of dead sessions aborted, and returns the run''s number; null if it is skipped (locked, or paused without p_force). p_started_from: what started it. Raises 42704. For headrace_runner, through etl.run().';
+revoke all on function etl.open_run(text, text, boolean, boolean, boolean, text) from public;
+grant execute on function etl.open_run(text, text, boolean, boolean, boolean, text) to headrace_runner;

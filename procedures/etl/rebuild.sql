@@ -13,7 +13,7 @@ declare
 begin
   set local search_path = pg_catalog, pg_temp;
   select p.* into v_plan from etl.rebuild_plan(rebuild.relation) p;
-  v_run_id := etl.open_run(v_plan.pipeline, 'rebuild', true, false, true);
+  v_run_id := etl.open_run(v_plan.pipeline, 'rebuild', true, false, true, etl.started_from());
   commit;
   set local search_path = pg_catalog, pg_temp;
   if v_run_id is null then

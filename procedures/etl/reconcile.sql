@@ -20,7 +20,7 @@ begin
     v_outcome := null;
     v_different := 0;
     set local search_path = pg_catalog, pg_temp;
-    v_run_id := etl.open_run(v_target.pipeline, 'reconcile', true, false, true);
+    v_run_id := etl.open_run(v_target.pipeline, 'reconcile', true, false, true, etl.started_from());
     commit;
     set local search_path = pg_catalog, pg_temp;
     continue when v_run_id is null;

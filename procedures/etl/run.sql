@@ -18,7 +18,7 @@ begin
   foreach v_pipeline in array etl.runnable(run.pipeline) loop
     set local search_path = pg_catalog, pg_temp;
     v_outcome := null;
-    v_run_id := etl.open_run(v_pipeline, 'run', true, dry_run, force);
+    v_run_id := etl.open_run(v_pipeline, 'run', true, dry_run, force, etl.started_from());
     commit;
     set local search_path = pg_catalog, pg_temp;
     continue when v_run_id is null;

@@ -38,6 +38,7 @@ left join lateral (
   select s.schedule, s.is_scheduled
   from etl.job s
   where s.command ~* '^\s*call\s+etl\.run(_loop)?\s*\('
+    and s.schedule <> '@reboot'
     and (s.command ~ '\(\s*\)' or position(quote_literal(p.pipeline) in s.command) > 0)
   order by position(quote_literal(p.pipeline) in s.command) > 0 desc, s.job
   limit 1
