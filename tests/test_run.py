@@ -251,6 +251,42 @@ def test_second_session_is_skipped(sales: Flow) -> None:
     sales.assert_facts_equal_model()
 
 
+def test_pipelines_do_not_wait_for_each_other(sales: Flow) -> None:
+    """While one pipeline is held up at the source, another one runs to its end."""
+    sales.operational.execute("create table public.orders (id int primary key); insert into public.orders values (1)")
+    sales.add_table("public.orders", "orders")
+    with locked(sales.operational, "public.sales"):
+        held_up = sales.start()
+        waiting_for_lock(sales.operational, "public.sales")
+        sales.run("orders")
+        assert sales.last_run(pipeline="orders") == ("succeeded",)
+        assert held_up.is_working
+    held_up.finish()
+    assert sales.last_run() == ("succeeded",)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        "set default_transaction_isolation = 'serializable'",
+        "set search_path = ''; set timezone = 'Asia/Tokyo'; set datestyle = 'german, dmy'; set role headrace_runner;"
+        " set standard_conforming_strings = off; set client_encoding = latin1; set intervalstyle = iso_8601",
+    ],
+)
+def test_session_settings_do_not_matter(sales: Flow, settings: str) -> None:
+    """A run does the same under whatever settings a session has."""
+    sales.seed()
+    sales.run()
+    sales.operational.execute("insert into public.sales values (1, 2, 9); update public.customers set country = 'Öst'")
+    with sales.warehouse.connect() as session:
+        session.execute(sql.SQL(settings))
+        session.execute("call etl.run('sales')")
+        session.execute("call etl.run('sales')")
+    assert sales.warehouse.query("select rows_changed from etl.batch order by batch_id") == [(19,), (4,), (0,)]
+    sales.assert_mirrors_equal_source()
+    sales.assert_facts_equal_model()
+
+
 def test_progress_is_seen_from_outside(sales: Flow) -> None:
     """Another session sees which table and which step a run is at."""
     sales.seed()
