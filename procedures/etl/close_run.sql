@@ -1,5 +1,6 @@
 -- Contract: writes how a run ended: its steps, its error, its outcome in words, and the notification. The caller has
--- already rolled back what failed, and commits.
+-- already rolled back what failed, and commits; it also raises the failure, save where a phase was called alone: there a
+-- warning is raised here, since an error would take the log with it.
 create or replace function etl.close_run(p_run_id bigint, p_outcome etl.outcome)
 returns void
 language plpgsql
@@ -21,26 +22,18 @@ begin
       finished_at = clock_timestamp(),
       first_batch = (p_outcome).first_batch,
       last_batch = (p_outcome).last_batch,
-      message = coalesce(
-        (v_error).step || ': ' || (v_error).message,
-        case when r.dry_run then 'dry run, rolled back: ' else '' end
-        || (select concat_ws(', ',
-                     format('%s rows read', coalesce(sum(s.rows_read) filter (where s.phase = 'capture'), 0)),
-                     format('%s changes captured', coalesce(sum(s.rows_inserted + s.rows_updated + s.rows_deleted) filter (where s.phase = 'capture'), 0)),
-                     format('%s batches published', (select count(*) from etl.batch b where b.published_run_id = p_run_id and b.rows_changed > 0)),
-                     format('%s rows quarantined', coalesce(sum(s.rows_quarantined), 0)))
-            from unnest((p_outcome).steps) s))
+      message = etl.outcome_message(p_run_id, p_outcome)
   where r.run_id = p_run_id
   returning r.* into strict v_run;
   perform etl.notify_outcome(p_run_id);
   if (v_error).sqlstate is null then
     raise notice '%: % % succeeded in % ms: %', v_run.pipeline, v_run.action, p_run_id,
       round(extract(epoch from v_run.finished_at - v_run.started_at) * 1000), v_run.message;
-  else
+  elsif v_run.action in ('capture', 'publish', 'replay_quarantine') then
     raise warning using
       errcode = (v_error).sqlstate,
-      message = format('%s: %s %s %s in step %s: %s', v_run.pipeline, v_run.action, p_run_id, v_run.status, (v_error).step, (v_error).message),
-      hint = format('select * from etl.procedure_errors where run_id = %s; %s', p_run_id, (v_error).hint);
+      message = format('%s: %s %s %s: %s', v_run.pipeline, v_run.action, p_run_id, v_run.status, v_run.message),
+      hint = concat_ws(' ', nullif((v_error).hint, ''), format('The log has it: select * from etl.procedure_errors where run_id = %s;', p_run_id));
   end if;
 end
 $$;

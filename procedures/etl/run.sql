@@ -12,6 +12,7 @@ declare
   v_outcome etl.outcome;
   v_error etl.failure;
   v_failed text;
+  v_failed_run bigint;
   v_application constant text := pg_catalog.current_setting('application_name');
 begin
   set local search_path = pg_catalog, pg_temp;
@@ -59,18 +60,25 @@ begin
     perform etl.call_back(v_run_id);
     perform etl.release_run(v_pipeline);
     commit;
-    if v_failed is null and ((v_outcome).failure).sqlstate is not null then
-      v_failed := v_pipeline;
-      v_error := (v_outcome).failure;
+    if ((v_outcome).failure).sqlstate is not null then
+      if v_failed is null then
+        v_failed := v_pipeline;
+        v_failed_run := v_run_id;
+        v_error := (v_outcome).failure;
+      else
+        raise warning 'pipeline % failed as well: %', v_pipeline, ((v_outcome).failure).message;
+      end if;
     end if;
   end loop;
 
   if v_failed is not null then
     raise exception using
       errcode = v_error.sqlstate,
-      message = pg_catalog.format('pipeline %s failed in step %s: %s', v_failed, v_error.step, v_error.message),
-      detail = coalesce(v_error.detail, ''),
-      hint = pg_catalog.concat_ws(' ', nullif(v_error.hint, ''), 'The log has it: select * from etl.procedure_errors order by error_id desc;');
+      message = pg_catalog.format('pipeline %s %s in step %s: %s', v_failed,
+        case v_error.sqlstate when '57014' then 'was canceled' else 'failed' end, v_error.step, v_error.message),
+      detail = pg_catalog.concat_ws(' ', nullif(v_error.detail, ''), pg_catalog.format('It was run %s.', v_failed_run)),
+      hint = pg_catalog.concat_ws(' ', nullif(v_error.hint, ''),
+        pg_catalog.format('The log has it: select * from etl.procedure_errors where run_id = %s;', v_failed_run));
   end if;
 end
 $$;
