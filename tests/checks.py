@@ -26,6 +26,8 @@ COMMITS = re.compile(r"^\s*(?:commit|rollback)\s*(?:and\s+chain\s*)?;", re.MULTI
 # libpg_query knows no composite types, so pgspot is shown such variables as records.
 COMPOSITE_VARIABLE = re.compile(r"^(\s+[vc]_\w+)\s+\w+\.\w+(?:%rowtype)?\s*(?=;|:=|=)", re.MULTILINE)
 
+SUMMARY = re.compile(r"^ ?(?:TOTAL: )?Errors: \d+ Warnings: \d+ Unknown: \d+ *$", re.MULTILINE)
+
 
 @dataclass(frozen=True)
 class Routine:
@@ -183,7 +185,10 @@ def pgspot(texts: Mapping[Path, str]) -> str:
             text=True,
             check=False,
         )
-    return "" if result.returncode == 0 else result.stdout + result.stderr
+    _, *parts = re.split(rf"^{re.escape(scratch)}/(\S+\.sql): *$", result.stdout, flags=re.MULTILINE)
+    said = {name: SUMMARY.sub("", text).strip() for name, text in zip(parts[::2], parts[1::2], strict=True)}
+    found = "\n".join(f"{name}: {text}" for name, text in said.items() if text)
+    return "" if result.returncode == 0 else found + result.stderr
 
 
 def all_findings(texts: Mapping[Path, str]) -> Iterable[str]:
