@@ -42,6 +42,9 @@ begin
     where s.pipeline = p_pipeline and s.source = v_slot.source;
   end loop;
   return false;
+exception when others then
+  perform etl.disconnect_source(); -- what is wrong is for the run to meet and to log
+  return true;
 end
 $$;
 

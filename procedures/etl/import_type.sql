@@ -16,7 +16,7 @@ declare
 begin
   select r.* into strict v_type
   from etl_ext.dblink(v_connection, format(
-    'select format_type(t.oid, %s), n.nspname, t.typname, t.typtype, case when t.typlen = -1 and t.typsubscript = ''array_subscript_handler''::regproc then t.typelem else 0 end,'
+    'select format_type(t.oid, %s), n.nspname, t.typname, t.typtype, case when t.typtype = ''b'' and t.typcategory = ''A'' and t.typlen = -1 then t.typelem else 0 end,'
     ' t.typbasetype, t.typtypmod, t.typrelid'
     ' from pg_type t join pg_namespace n on n.oid = t.typnamespace where t.oid = %s', p_modifier, p_type))
     r (full_name text, schema_name text, type_name text, kind "char", element oid, base oid, base_modifier integer, relation oid);

@@ -1,6 +1,7 @@
 -- Contract: makes or mends the slots of a pipeline in a transaction of its own, before anything is written in it: making a
 -- slot waits for every transaction that writes in the source's cluster, and where the warehouse lives in the same cluster
--- the capture itself would be one. Asks the source only if the pipeline has log tables.
+-- the capture itself would be one. A table that has left its publication is marked for comparison here, where it is committed,
+-- because its changes are missing from then on; the capture then refuses it. Asks the source only if the pipeline has log tables.
 -- Invariant: no error leaves it; a failure is returned in outcome, as by the phases.
 create or replace procedure etl.prepare_slots(pipeline text, run_id bigint, inout outcome etl.outcome)
 language plpgsql
@@ -21,6 +22,8 @@ begin
       v_steps := array[etl.begin_step('capture', 'slot at ' || v_source, null)];
       perform etl.connect_source(v_source);
       perform etl.ensure_slot(prepare_slots.pipeline, v_source, prepare_slots.run_id);
+      update etl.source_table t set needs_resync = true
+      where t.copied_at is not null and t.source_table_id in (select u.source_table_id from etl.unpublished_tables(prepare_slots.pipeline, v_source) u);
       perform etl.disconnect_source(v_source);
     end loop;
   exception when query_canceled or others then

@@ -36,7 +36,12 @@ begin
   end if;
   if ((v_outcome).failure).sqlstate is null then
     perform etl.write_rebuild(v_plan.pipeline, v_plan.mirrors, v_run_id);
-    call dwh.publish(v_plan.pipeline, v_run_id, v_outcome);
+    loop
+      call dwh.publish(v_plan.pipeline, v_run_id, v_outcome);
+      exit when ((v_outcome).failure).sqlstate is not null or not (v_outcome).more;
+      commit;
+      set local search_path = pg_catalog, pg_temp;
+    end loop;
   end if;
   if ((v_outcome).failure).sqlstate is null then
     commit;

@@ -1,4 +1,5 @@
--- Contract: leaves a mirrored table out of capture, or takes it in again; idempotent. What is mirrored stays as it is.
+-- Contract: leaves a mirrored table out of capture, or takes it in again; idempotent. What is mirrored stays as it is. A table
+-- captured by log is compared in full when it is taken in again, since its slot went on without it.
 create or replace procedure etl.set_enabled(source text, source_table text, enabled boolean)
 language plpgsql
 security definer
@@ -8,7 +9,10 @@ as $$
 declare
   v_table constant etl.source_table := etl.find_table(set_enabled.source, set_enabled.source_table);
 begin
-  update etl.source_table t set enabled = set_enabled.enabled where t.source_table_id = v_table.source_table_id;
+  update etl.source_table t
+  set enabled = set_enabled.enabled,
+      needs_resync = t.needs_resync or t.capture = 'log' and t.copied_at is not null and set_enabled.enabled and not t.enabled
+  where t.source_table_id = v_table.source_table_id;
 end
 $$;
 

@@ -5,11 +5,12 @@
 create or replace function mrr.decode_change(
   p_message bytea, out relation bigint, out old_kind "char", out old_values text[], out new_values text[], out kept integer[])
 language plpgsql
-immutable
+stable
 parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_encoding constant name := getdatabaseencoding(); -- dblink has the source convert to it
   v_at integer := 5;
   v_length integer;
   v_part integer;
@@ -26,7 +27,7 @@ begin
       v_kind := get_byte(p_message, v_at);
       if v_kind = 116 then -- t: text
         v_length := (get_byte(p_message, v_at + 1) << 24) | (get_byte(p_message, v_at + 2) << 16) | (get_byte(p_message, v_at + 3) << 8) | get_byte(p_message, v_at + 4);
-        v_values[v_column] := convert_from(substr(p_message, v_at + 6, v_length), 'UTF8');
+        v_values[v_column] := convert_from(substr(p_message, v_at + 6, v_length), v_encoding);
         v_at := v_at + 5 + v_length;
       else -- n: null, u: unchanged
         v_values[v_column] := null;

@@ -1,7 +1,6 @@
 -- Contract: reads what a pipeline's slot holds up to the fence into pg_temp.headrace_stream, without advancing it, in
 -- fetches. Transactions that are in a batch already are left out (their commit lies below p_position). Returns where the batch
 -- ends, and whether more is waiting below the fence: the limit is kept at commits only.
--- The connection's encoding is UTF8, so names and values arrive in it.
 create or replace function mrr.read_slot(
   p_source text, p_slot_name text, p_position pg_lsn, p_fence pg_lsn, p_run_id bigint, p_table integer, p_limit integer,
   out batch_end pg_lsn, out is_more boolean)
