@@ -16,7 +16,7 @@ as $$
     end
   from (select ((p_outcome).failure).*) e
   cross join (
-    select coalesce(sum(x.rows_read) filter (where x.phase <> 'publish'), 0) as rows_read,
+    select coalesce(sum(x.rows_read) filter (where x.phase <> 'publish' and x.step <> 'read slot'), 0) as rows_read,
            coalesce(sum(x.rows_inserted + x.rows_updated + x.rows_deleted) filter (where x.phase = 'capture'), 0) as rows_captured,
            coalesce(sum(x.rows_quarantined), 0) as rows_quarantined
     from unnest((p_outcome).steps) x
