@@ -34,7 +34,8 @@ begin
     v_error.step := v_steps[1].step;
     v_steps := etl.fail_steps(v_steps, v_error.sqlstate);
     perform etl.disconnect_source();
-    outcome := (v_error, v_steps, null, null, false);
+    outcome.failure := v_error;
+    outcome.steps := (outcome).steps || v_steps;
   end;
 end
 $$;

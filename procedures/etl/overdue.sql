@@ -1,0 +1,24 @@
+-- requires: etl.progress
+-- Contract: the runs at work that take longer than their pipeline allows, or whose present table or step does.
+create or replace function etl.overdue()
+returns table (run_id bigint, pid integer, reason text)
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select r.run_id, r.backend_pid,
+         case when clock_timestamp() - r.started_at > p.run_timeout then format('run %s of pipeline %s has taken longer than %s', r.run_id, p.pipeline, p.run_timeout)
+              else format('%s of run %s of pipeline %s has taken longer than %s', g.step, r.run_id, p.pipeline, p.step_timeout) end
+  from etl.run_log r
+  join etl.pipeline p on p.pipeline = r.pipeline
+  join pg_stat_activity a on a.pid = r.backend_pid and a.datname = current_database()
+  left join etl.progress g on g.run_id = r.run_id
+  where r.status = 'running'
+    and (clock_timestamp() - r.started_at > p.run_timeout or clock_timestamp() - g.since > p.step_timeout)
+$$;
+
+comment on function etl.overdue() is
+  'Runs that have taken longer than etl.pipeline.run_timeout or step_timeout. For headrace_runner, through etl.cancel_overdue(), and headrace_monitor.';
+revoke all on function etl.overdue() from public;
+grant execute on function etl.overdue() to headrace_runner, headrace_monitor;
