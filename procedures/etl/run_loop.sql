@@ -7,17 +7,19 @@ create or replace procedure etl.run_loop(pipeline text, every interval default '
 language plpgsql
 as $$
 declare
-  v_end constant timestamptz := pg_catalog.clock_timestamp() + lasting;
+  v_end timestamptz;
 begin
   loop
     set local search_path = pg_catalog, pg_temp;
+    v_end := coalesce(v_end, clock_timestamp() + lasting);
     if etl.is_idle(run_loop.pipeline) and etl.is_followed(run_loop.pipeline) is not null then
       if etl.has_pending(run_loop.pipeline) then
         commit;
         call etl.run(run_loop.pipeline);
+        set local search_path = pg_catalog, pg_temp;
       end if;
     end if;
-    exit when pg_catalog.clock_timestamp() + every >= v_end or etl.is_followed(run_loop.pipeline) is not true;
+    exit when clock_timestamp() + every >= v_end or etl.is_followed(run_loop.pipeline) is not true;
     commit;
     perform pg_catalog.pg_sleep(extract(epoch from every));
   end loop;
