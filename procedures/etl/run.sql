@@ -25,7 +25,7 @@ begin
     commit;
     set local search_path = pg_catalog, pg_temp;
     continue when v_run_id is null;
-    call etl.prepare_slots(v_pipeline, v_run_id, v_outcome);
+    v_outcome := etl.prepare_slots(v_pipeline, v_run_id);
     commit;
     set local search_path = pg_catalog, pg_temp;
     perform etl.follow_types(v_pipeline);
