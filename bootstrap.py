@@ -17,11 +17,10 @@ import errno
 import json
 import os
 import time
-import urllib.parse
 from collections.abc import Sequence
 from pathlib import Path
 
-from db import machine
+from db import machine, psql
 from db.home import Choices, Home
 from db.instance import Instance
 from db.problem import Problem
@@ -31,6 +30,10 @@ BEGAN = time.monotonic()
 EMBEDDED = "embedded"
 ARGUMENTS = "HEADRACE_ARGUMENTS"
 STARTED = "HEADRACE_STARTED"
+DROP_SLOTS = """
+set lock_timeout = '20s'; set client_min_messages = warning;
+do $$ begin if to_regprocedure('etl.drop_slots()') is not null then"""
+PASSED_ON = ("alembic", "test")  # the commands whose arguments are another program's
 INSTALLS = ("demo", "test", "up")  # the commands that may install something
 DEFAULT_ROWS = 100_000
 OVERVIEW = """
@@ -71,9 +74,15 @@ def parser() -> argparse.ArgumentParser:
     status.add_argument("--json", action="store_true", help="for a program")
 
     commands.add_parser("env", help='for a shell: eval "$(python3 bootstrap.py env)"')
-    psql = commands.add_parser("psql", help="open psql on the operational database or the warehouse")
-    psql.add_argument("database", choices=("op", "warehouse"))
-    psql.add_argument("arguments", nargs=argparse.REMAINDER, help="passed on to psql")
+    opened = commands.add_parser("psql", help="open psql on the operational database or the warehouse")
+    opened.add_argument("database", choices=("op", "warehouse"))
+    opened.add_argument("arguments", nargs=argparse.REMAINDER, help="passed on to psql")
+
+    source = commands.add_parser("add-source", help="read from one more database, or from a known one elsewhere")
+    source.add_argument("name", help="what it is called in the warehouse")
+    source.add_argument("dsn", help="postgresql://user@host:port/database; the password from PGPASSWORD or a prompt")
+
+    commands.add_parser("alembic", help="what follows is passed on to Alembic, on the warehouse", add_help=False)
 
     down = commands.add_parser("down", help="stop both instances")
     down.add_argument("--purge", action="store_true", help="delete their data and all else in $HEADRACE_HOME")
@@ -141,21 +150,11 @@ def go_inside(home: Home, arguments: argparse.Namespace, words: Sequence[str]) -
     os.execve(python, [python, str(machine.ROOT / "bootstrap.py"), arguments.command], environment)
 
 
-def psql(home: Home, arguments: argparse.Namespace) -> int:
-    """Become psql; the password goes by the environment."""
+def open_psql(home: Home, arguments: argparse.Namespace) -> int:
+    """Become psql on one of the two databases."""
     choices = home.choices()
     external = choices.source if arguments.database == "op" else choices.warehouse
-    dsn = external or embedded(home, choices, arguments.database).dsn()
-    parts = urllib.parse.urlsplit(dsn)
-    place = parts.netloc.rpartition("@")[2]
-    bare = parts._replace(netloc=f"{parts.username}@{place}").geturl()
-    environment = {**os.environ, "PGPASSWORD": urllib.parse.unquote(parts.password or "")}
-    programs = [str(server.bin) for server in machine.installed()]
-    environment["PATH"] = os.pathsep.join([*programs, os.environ.get("PATH", os.defpath)])
-    try:
-        os.execvpe("psql", ["psql", bare, *arguments.arguments], environment)
-    except FileNotFoundError:
-        raise Problem("psql is not installed", "Install postgresql-client.") from None
+    return psql.become(external or embedded(home, choices, arguments.database).dsn(), *arguments.arguments)
 
 
 def down(home: Home, arguments: argparse.Namespace) -> int:
@@ -171,7 +170,10 @@ def down(home: Home, arguments: argparse.Namespace) -> int:
             print("Nothing was deleted.")
             return 1
     servers = machine.installed()
+    machine.forget_libpq_environment()
     with home.locked():
+        if arguments.purge and not choices.warehouse:
+            drop_slots(home, choices, servers)
         for name in ("warehouse", "op"):
             instance = embedded(home, choices, name)
             with Stage(f"stop the {instance.name} instance") as stage:
@@ -183,6 +185,23 @@ def down(home: Home, arguments: argparse.Namespace) -> int:
         if dsn:
             print(f"Your own {name} server was left as it is, its jobs and objects included.")
     return 0
+
+
+def drop_slots(home: Home, choices: Choices, servers: Sequence[machine.Server]) -> None:
+    """Leave no slot behind at a source that stays, where it would keep the log for a warehouse that is gone."""
+    warehouse = embedded(home, choices, "warehouse")
+    if not warehouse.exists:
+        return
+    with Stage("drop slots at the sources") as stage:
+        try:
+            warehouse.start(servers)
+            own = "" if choices.source else "delete from etl.slot where source = 'op';"  # goes with its instance
+            said = psql.run(warehouse.dsn(), "-c", f"{DROP_SLOTS} {own} call etl.drop_slots(); end if; end $$;")
+        except Problem as problem:
+            said = "\n".join((f"WARNING: {problem}", *problem.way_out.splitlines()))
+        stage.note = "" if not said else "see the warnings"
+    for line in said.splitlines():
+        print(f"  {line}")
 
 
 def embedded(home: Home, choices: Choices, name: str) -> Instance:
@@ -212,8 +231,12 @@ def run_inside(home: Home, arguments: argparse.Namespace, rest: Sequence[str]) -
             return work.status(home, arguments.json)
         if arguments.command == "env":
             return work.env(home)
+        if arguments.command == "alembic":
+            return work.alembic(home, rest)
         choices = choose(home, arguments)
         with home.locked():
+            if arguments.command == "add-source":
+                return work.add_source(home, choices, arguments.name, arguments.dsn)
             if arguments.command == "up":
                 return work.up(home, choices)
             started = float(os.environ.get(STARTED, BEGAN))
@@ -233,12 +256,12 @@ def run(words: Sequence[str]) -> int:
     if arguments.command is None:
         top.print_help()
         return 0
-    if rest and arguments.command != "test":
+    if rest and arguments.command not in PASSED_ON:
         top.error(f"unknown: {' '.join(rest)}")
     home = Home.find()
     match arguments.command:
         case "psql":
-            return psql(home, arguments)
+            return open_psql(home, arguments)
         case "down":
             return down(home, arguments)
         case _:

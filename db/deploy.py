@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -17,14 +17,21 @@ import sqlalchemy.exc
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
+from db import psql
 from db.home import Home
 from db.problem import Problem
 
 ROOT = Path(__file__).resolve().parent.parent
-SAMPLE: Mapping[str, list[str] | None] = {"public.customers": ["id"], "public.products": ["id"], "public.sales": None}
+SAMPLE: Mapping[str, Sequence[str]] = {  # columns; the key is id, where there is one
+    "public.customers": ("id", "name", "country"),
+    "public.products": ("id", "name", "groupname"),
+    "public.sales": ("customerid", "productid", "qty"),
+}
 SOURCE = "op"
 SOURCE_ROLE = "headrace_source"
+SOURCE_SCRIPT = ROOT / "db/source.sql"
 READER = "headrace_reader"
+MONITOR = "headrace_monitor"
 OLDEST_SOURCE = 130000
 OLDEST_WAREHOUSE = 150000
 TLS = {"sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl"}  # kept also where the environment sets them
@@ -46,6 +53,10 @@ def url(parameters: Mapping[str, Any]) -> str:
     return f"postgresql://{person}@{place}/{quote(str(parameters['dbname']), safe='')}" + (
         f"?{urlencode(rest, quote_via=quote)}" if rest else ""
     )
+
+
+class NoPassword(Problem):
+    """A server wants a password, and nothing gives one."""
 
 
 @contextlib.contextmanager
@@ -74,6 +85,8 @@ def refused(error: psycopg.Error, dsn: str, what: str) -> Problem:
     parameters = conninfo_to_dict(dsn)
     place = f"{parameters.get('host', 'localhost')}:{parameters.get('port', 5432)}"
     text = str(error).strip().splitlines()[-1]
+    if "no password supplied" in text:
+        return NoPassword(f"{what} at {place} wants a password", "Put it into the DSN, PGPASSWORD or ~/.pgpass.")
     if "password" in text:
         return Problem(
             f"{what} at {place} does not accept the password of {parameters.get('user')}",
@@ -153,10 +166,9 @@ def explain(error: BaseException | None, where: str) -> Problem:
     return Problem(f"{where}: {message}{code}", "\n".join(more))
 
 
-def set_password(connection: psycopg.Connection, role: str, password: str) -> None:
-    """Give a role a password; only its SCRAM verifier is sent."""
-    verifier = connection.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
-    connection.execute(sql.SQL("alter role {} password {}").format(sql.Identifier(role), sql.Literal(verifier)))
+def verifier(connection: psycopg.Connection, role: str, password: str) -> str:
+    """Return what a server keeps in a password's place, and what may be sent instead of it."""
+    return connection.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
 
 
 def accepts(dsn: str) -> bool:
@@ -168,32 +180,34 @@ def accepts(dsn: str) -> bool:
     return True
 
 
-def reader_dsn(home: Home, warehouse: str, embedded: bool) -> str:
-    """Return the URL of the warehouse's reader; without a password where somebody else gave it one.
+def login_dsn(home: Home, warehouse: str, role: str, embedded: bool) -> str:
+    """Return the URL of a role that reads; without a password where somebody else gave it one.
 
     Args:
         home: where the password is kept.
         warehouse: URL of the administrator.
+        role: the reader of ``dwh`` or of the log.
         embedded: whether the warehouse is the embedded one.
     """
-    name = f"warehouse.{READER}" if embedded else f"external.{READER}"
-    parameters = {**conninfo_to_dict(warehouse), "user": READER}
+    name = f"{'warehouse' if embedded else 'external'}.{role}"
+    parameters = {**conninfo_to_dict(warehouse), "user": role}
     parameters["password"] = home.password(name) if home.has_password(name) else None
     return url(parameters)
 
 
-def give_reader_password(home: Home, warehouse: str, embedded: bool) -> None:
-    """Let the reader in by a password of ours, unless it has one of somebody else's."""
-    name = f"warehouse.{READER}" if embedded else f"external.{READER}"
-    if home.has_password(name) and accepts(reader_dsn(home, warehouse, embedded)):
+def give_password(home: Home, warehouse: str, role: str, embedded: bool) -> None:
+    """Let a role that reads in by a password of ours, unless it has one of somebody else's."""
+    name = f"{'warehouse' if embedded else 'external'}.{role}"
+    if home.has_password(name) and accepts(login_dsn(home, warehouse, role, embedded)):
         return
     with connected(warehouse, "the warehouse") as connection:
         if not embedded:
             allowed = connection.execute("select has_table_privilege('pg_catalog.pg_authid', 'select')").fetchone()
             free = "select rolpassword is null from pg_catalog.pg_authid where rolname = %s"
-            if allowed != (True,) or connection.execute(free, [READER]).fetchone() != (True,):
+            if allowed != (True,) or connection.execute(free, [role]).fetchone() != (True,):
                 return
-        set_password(connection, READER, home.password(name))
+        secret = sql.Literal(verifier(connection, role, home.password(name)))
+        connection.execute(sql.SQL("alter role {} password {}").format(sql.Identifier(role), secret))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -211,11 +225,18 @@ def make_source_role(home: Home, dsn: str) -> str:
     """Do at the embedded source what the DBA of another one does by hand; return the role's URL."""
     password = home.password(f"operational.{SOURCE_ROLE}")
     reading = url({**conninfo_to_dict(dsn), "user": SOURCE_ROLE, "password": password})
-    with connected(dsn, "the operational instance") as connection:
-        connection.execute((ROOT / "db/source.sql").read_bytes())
-        if not accepts(reading):
-            set_password(connection, SOURCE_ROLE, password)
+    secret = {}
+    if not accepts(reading):
+        with connected(dsn, "the operational instance") as connection:
+            secret["HEADRACE_SOURCE_PASSWORD"] = verifier(connection, SOURCE_ROLE, password)
+    psql.run(dsn, "-f", str(SOURCE_SCRIPT), **secret)
     return reading
+
+
+def publish(dsn: str, publication: str) -> None:
+    """Let the sample's tables be captured by log, as the DBA of another source does by hand."""
+    tables = ", ".join(SAMPLE)
+    psql.run(dsn, "-v", f"publication={publication}", "-v", f"tables={tables}", "-f", str(SOURCE_SCRIPT))
 
 
 def schedule_selling(dsn: str) -> None:
@@ -228,33 +249,97 @@ def schedule_selling(dsn: str) -> None:
                 connection.execute(schedule, [f"headrace:{file.stem}", *job])
 
 
-def readable_tables(source: str) -> list[str]:
-    """Return those of the sample's tables that are at the source, readable by the DSN's user.
+def sample_tables(source: str) -> list[str]:
+    """Return the sample's tables if the source has them, all three with exactly the sample's columns; else none.
 
     Raises:
-        Problem: one is there and cannot be read.
+        Problem: they are there and the DSN's user cannot read them.
     """
     with connected(source, "the source") as connection:
-        rows = connection.execute(
-            "select t.name,"
+        found = connection.execute(
+            "select t.name, array_agg(a.attname::text),"
             " has_schema_privilege('public', 'usage') and has_table_privilege(to_regclass(t.name), 'select')"
-            " from unnest(%s::text[]) as t (name) where to_regclass(t.name) is not null",
+            " from unnest(%s::text[]) as t (name)"
+            " join pg_attribute a on a.attrelid = to_regclass(t.name) and a.attnum > 0 and not a.attisdropped"
+            " group by t.name",
             [list(SAMPLE)],
         ).fetchall()
-    if locked := [name for name, readable in rows if not readable]:
+    if {name: sorted(columns) for name, columns, _ in found} != {k: sorted(v) for k, v in SAMPLE.items()}:
+        return []
+    if locked := sorted(name for name, _, readable in found if not readable):
+        user = sql.Identifier(str(conninfo_to_dict(source)["user"])).as_string()
         raise Problem(
-            f"{conninfo_to_dict(source)['user']} may not read {', '.join(locked)} at the source",
-            "Ask its DBA to run this there:\n" + (ROOT / "db/source.sql").read_text(),
+            f"{user} may not read {', '.join(locked)} at the source",
+            f"Ask its DBA to run this there; db/source.sql does the same for all tables, and makes the role.\n"
+            f"grant usage on schema public to {user};\ngrant select on {', '.join(locked)} to {user};",
         )
-    return [name for name, _ in rows]
+    return list(SAMPLE)
 
 
-def register(warehouse: str, source: str) -> list[str]:
-    """Make the source known to the warehouse, and those of the sample's tables that it has.
+def add_source(connection: psycopg.Connection, name: str, source: str) -> None:
+    """Make a source known to the warehouse, or change how it is reached.
+
+    Args:
+        connection: the warehouse's administrator.
+        name: what the source is called here.
+        source: URL of the role that reads it.
+
+    Raises:
+        Problem: the warehouse refuses it.
+    """
+    parameters = conninfo_to_dict(source)
+    options = {k: str(v) for k, v in parameters.items() if k not in NOT_THE_SOURCES}
+    try:
+        connection.execute(
+            "call etl.add_source(source => %s, options => %s, username => %s, password => %s)",
+            [name, psycopg.types.json.Jsonb(options), parameters["user"], parameters.get("password")],
+        )
+    except psycopg.Error as error:
+        raise explain(error, "the warehouse does not take the source") from None
+
+
+def check_place(connection: psycopg.Connection, source: str, embedded: bool) -> None:
+    """Refuse to put another database behind tables that are registered already.
+
+    Args:
+        connection: the warehouse's administrator.
+        source: URL of the role that reads the source.
+        embedded: whether it is the embedded one, which may have changed its port.
+
+    Raises:
+        Problem: the registered tables are another database's.
+    """
+    registered = connection.execute(
+        "select array_agg(format('%%I.%%I', t.source_schema, t.source_name) order by t.source_table_id),"
+        " (select jsonb_object_agg(o.option_name, o.option_value)"
+        "  from pg_foreign_server s, pg_options_to_table(s.srvoptions) o where s.srvname = %s)"
+        " from etl.source_table t where t.source = %s",
+        [SOURCE, SOURCE],
+    ).fetchone()
+    if not registered or not registered[0]:
+        return
+    tables, place = registered
+    given = conninfo_to_dict(source)
+    names = ("host", "dbname") if embedded else ("host", "port", "dbname")
+    if any(str(place.get(name)) != str(given.get(name)) for name in names):
+        raise Problem(
+            f"source {SOURCE} is {place.get('host')}:{place.get('port', 5432)}/{place['dbname']}, and tables of it are"
+            f" registered: {', '.join(tables)}",
+            "Set another HEADRACE_HOME for a warehouse of its own. Or register it besides, under a name of its own:\n"
+            "  python3 bootstrap.py add-source NAME DSN\n"
+            f"Or forget those tables first, in  python3 bootstrap.py psql warehouse, each by\n"
+            f"  call etl.remove_table('{SOURCE}', …);\n"
+            f"If it is the same database at a new address:  python3 bootstrap.py add-source {SOURCE} DSN",
+        )
+
+
+def register(warehouse: str, source: str, publisher: str | None = None) -> list[str]:
+    """Make the source known to the warehouse, and the sample's tables if it has them.
 
     Args:
         warehouse: URL of the warehouse's administrator.
         source: URL of the role that reads the source.
+        publisher: URL of the embedded source's administrator, for capture by log; None for other sources.
 
     Returns:
         The registered tables.
@@ -262,24 +347,23 @@ def register(warehouse: str, source: str) -> list[str]:
     Raises:
         Problem: the source cannot be read, or the warehouse refuses it.
     """
-    tables = readable_tables(source)
-    parameters = conninfo_to_dict(source)
-    options = {k: str(v) for k, v in parameters.items() if k not in NOT_THE_SOURCES}
+    tables = sample_tables(source)
     with connected(warehouse, "the warehouse") as connection:
+        check_place(connection, source, embedded=publisher is not None)
+        add_source(connection, SOURCE, source)
         try:
-            connection.execute(
-                "call etl.add_source(source => %s, options => %s, username => %s, password => %s)",
-                [SOURCE, psycopg.types.json.Jsonb(options), parameters["user"], parameters.get("password")],
-            )
             known = connection.execute(
                 "select source_schema || '.' || source_name from etl.source_table where source = %s", [SOURCE]
             ).fetchall()
-            for table in tables:
-                if (table,) not in known:
-                    connection.execute(
-                        "call etl.add_table(source => %s, source_table => %s, pipeline => 'sales', key => %s)",
-                        [SOURCE, table, SAMPLE[table]],
-                    )
+            missing = [table for table in tables if (table,) not in known]
+            if publisher and missing:
+                publish(publisher, *connection.execute("select etl.slot_name('sales')").fetchone() or ())
+            for table in missing:
+                connection.execute(
+                    "call etl.add_table(source => %s, source_table => %s, pipeline => 'sales',"
+                    " capture => %s, key => %s)",
+                    [SOURCE, table, "log" if publisher else "full", ["id"] if "id" in SAMPLE[table] else None],
+                )
         except psycopg.Error as error:
-            raise explain(error, "the warehouse does not take the source") from None
+            raise explain(error, "the warehouse does not take the tables") from None
     return tables

@@ -8,6 +8,7 @@ import time
 from types import TracebackType
 
 WIDTH = 44
+EVERY = 3.0  # seconds between two lines of one stage in a pipe
 
 
 class Stage:
@@ -20,13 +21,21 @@ class Stage:
         """Name the stage; the clock starts on entry."""
         self.name = name
         self.note = ""
-        self._started = 0.0
+        self._started = self._told = 0.0
         self._done = threading.Event()
         self._ticker: threading.Thread | None = None
 
     def _line(self, sign: str) -> str:
         seconds = time.monotonic() - self._started
         return f"{sign} {self.name:<{WIDTH}} {seconds:6.1f} s  {self.note}".rstrip()
+
+    def tell(self, how_far: str) -> None:
+        """Show how far it is: behind the clock on a terminal, every few seconds a line in a pipe."""
+        if self._ticker:
+            self.note = how_far
+        elif how_far and time.monotonic() - max(self._started, self._told) >= EVERY:
+            self._told = time.monotonic()
+            print(f"{self._line('·')}  {how_far}", flush=True)
 
     def _tick(self) -> None:
         while not self._done.wait(0.1):

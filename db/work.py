@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import getpass
 import json
+import os
 import shlex
+import sys
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import psycopg
+from alembic import config
 
 from db import deploy, machine, report
 from db.deploy import connected, explain
@@ -20,6 +26,14 @@ from db.stage import Stage
 
 CRON_PATIENCE = 75  # seconds; schedules of pg_cron before 1.5 have a minute's step
 RECENT = timedelta(minutes=2)
+PROGRESS = """
+    select concat_ws(', ', concat_ws(' ', p.phase, p.step),
+                     p.rows_done || coalesce(' of ' || p.rows_total, '') || ' rows', round(100 * p.share) || ' %')
+    from etl.progress p
+    where p.pipeline = 'sales'
+"""
+SALE = (1, 1, 12)  # customer, product, quantity; larger than a sale that the sample makes
+ARRIVED = "select count(*) from dwh.fact_sales where customer_id = %s and product_id = %s and qty = %s"
 CRON_RUN = """
     select r.run_id, r.status, clock_timestamp() - r.finished_at
     from etl.run_log r
@@ -50,7 +64,7 @@ def start(instance: Instance) -> None:
         stage.note = f"PostgreSQL {version}, port {instance.port}{', was running' if running else ''}"
 
 
-def bring_up(home: Home, choices: Choices, rows: int = 0, seed: int = 1) -> None:
+def bring_up(home: Home, choices: Choices, rows: int = 0, seed: int = 1) -> list[str]:
     """Start and deploy everything that is not there yet.
 
     Args:
@@ -58,6 +72,9 @@ def bring_up(home: Home, choices: Choices, rows: int = 0, seed: int = 1) -> None
         choices: ports, and the user's own servers.
         rows: sales to make in an empty embedded operational database.
         seed: makes them repeatable.
+
+    Returns:
+        The sample's tables, if the source has them.
 
     Raises:
         Problem: it could not be done; what was done stays.
@@ -81,12 +98,15 @@ def bring_up(home: Home, choices: Choices, rows: int = 0, seed: int = 1) -> None
             source = deploy.make_source_role(home, operational.dsn())
     with Stage("deployment of the warehouse"):
         deploy.deploy(dsn)
-        deploy.give_reader_password(home, dsn, embedded=not choices.warehouse)
+        for role in (deploy.READER, deploy.MONITOR):
+            deploy.give_password(home, dsn, role, embedded=not choices.warehouse)
     with Stage("source and its tables") as stage:
-        stage.note = ", ".join(deploy.register(dsn, source)) or "none of the sample's tables is there"
+        tables = deploy.register(dsn, source, None if choices.source else operational.dsn())
+        stage.note = ", ".join(tables) or "no table: the sample's three are not there"
     home.keep(choices)
     if not choices.source:
         deploy.schedule_selling(operational.dsn())
+    return tables
 
 
 def fill(dsn: str, rows: int, seed: int) -> str:
@@ -113,25 +133,79 @@ def up(home: Home, choices: Choices) -> int:
 
 
 def demo(home: Home, choices: Choices, rows: int, seed: int, started: float) -> int:
-    """Bring everything up with sample data, run the pipeline, wait for pg_cron to run it, and show what came of it."""
-    bring_up(home, choices, rows, seed)
-    with connected(warehouse_dsn(home, choices), "the warehouse") as connection:
+    """Bring everything up with sample data, run the pipeline, let pg_cron run it, and show what came of it.
+
+    Raises:
+        Problem: something of that did not happen.
+    """
+    if not bring_up(home, choices, rows, seed):
+        raise Problem(
+            "the demo needs the sample's tables, and the source does not have them",
+            "Set another HEADRACE_HOME for the demo; python3 bootstrap.py status  shows this installation.",
+        )
+    shop = None if choices.source else pair(home, choices)[0].dsn()
+    dsn = warehouse_dsn(home, choices)
+    with connected(dsn, "the warehouse") as connection:
         with Stage("call etl.run('sales')") as stage:
-            try:
-                connection.execute("call etl.run('sales')")
-            except psycopg.Error as error:
-                raise explain(error, "the run failed") from None
+            run_watched(dsn, connection, stage)
             stage.note = last_run(connection)
         with Stage("a run that pg_cron started") as stage:
-            stage.note = cron_run(connection)
+            stage.note = cron_run(connection, shop)
+        if shop:
+            with Stage("a sale, from the shop into dwh.fact_sales") as stage:
+                stage.note = travel(connection, shop)
         report.show_demo(connection)
     print(
         f"\nDone in {time.monotonic() - started:.0f} s. Three to try next:\n"
         "  python3 bootstrap.py psql warehouse      then: select * from etl.status;\n"
         "  python3 bootstrap.py psql op             then: update customers set country = 'Chile' where id = 1;\n"
-        "  python3 bootstrap.py status              a minute later: what that did"
+        "  python3 bootstrap.py status              a few seconds later: what that did"
     )
     return 0
+
+
+def run_watched(dsn: str, connection: psycopg.Connection, stage: Stage) -> None:
+    """Run the sample pipeline and show how far it is, as a second session sees it.
+
+    Raises:
+        Problem: the run failed.
+    """
+    with connected(dsn, "the warehouse") as watcher, ThreadPoolExecutor(1) as worker:
+        work = worker.submit(connection.execute, "call etl.run('sales')")
+        try:
+            while not wait([work], timeout=0.25).done:
+                stage.tell("; ".join(text for (text,) in watcher.execute(PROGRESS).fetchall()))
+            work.result()
+        except psycopg.Error as error:
+            raise explain(error, "the run failed") from None
+        except BaseException:
+            connection.cancel_safe()
+            raise
+
+
+def sell(shop: str, sale: tuple[int, int, int]) -> None:
+    """Make a sale in the embedded operational database."""
+    with connected(shop, "the operational instance") as connection:
+        connection.execute("insert into public.sales values (%s, %s, %s)", sale)
+
+
+def travel(connection: psycopg.Connection, shop: str) -> str:
+    """Make a sale in the shop, wait until readers of the warehouse see it, and say how long that took.
+
+    Raises:
+        Problem: it did not arrive.
+    """
+    before = connection.execute(ARRIVED, SALE).fetchone()
+    sell(shop, SALE)
+    began = time.monotonic()
+    while time.monotonic() - began < CRON_PATIENCE:
+        if connection.execute(ARRIVED, SALE).fetchone() != before:
+            return f"{time.monotonic() - began:.1f} s after its commit"
+        time.sleep(0.1)
+    raise Problem(
+        f"a sale did not arrive in dwh.fact_sales within {CRON_PATIENCE} s",
+        "See  select * from etl.status  in  python3 bootstrap.py psql warehouse",
+    )
 
 
 def last_run(connection: psycopg.Connection) -> str:
@@ -143,8 +217,12 @@ def last_run(connection: psycopg.Connection) -> str:
     return f"run {runs[0][0]} {runs[0][3]}, {changes} changes"
 
 
-def cron_run(connection: psycopg.Connection) -> str:
+def cron_run(connection: psycopg.Connection, shop: str | None) -> str:
     """Wait for a run that pg_cron started, or take one that has just been.
+
+    Args:
+        connection: the warehouse's administrator.
+        shop: URL of the embedded operational database, where a sale gives the run something to do.
 
     Raises:
         Problem: there was none.
@@ -154,6 +232,9 @@ def cron_run(connection: psycopg.Connection) -> str:
         if found := connection.execute(CRON_RUN, [RECENT]).fetchone():
             run_id, outcome, ago = found
             return f"run {run_id} {outcome}, {report.as_text(ago)} ago"
+        if shop:
+            sell(shop, (1, 1, 1))
+            shop = None
         time.sleep(0.25)
     raise Problem(
         f"pg_cron started no run of the pipeline sales within {CRON_PATIENCE} s",
@@ -168,9 +249,51 @@ def env(home: Home) -> int:
     variables = {
         "OP_DSN": choices.source or pair(home, choices)[0].dsn(),
         "WAREHOUSE_DSN": dsn,
-        "READER_DSN": deploy.reader_dsn(home, dsn, embedded=not choices.warehouse),
+        "READER_DSN": deploy.login_dsn(home, dsn, deploy.READER, embedded=not choices.warehouse),
+        "MONITOR_DSN": deploy.login_dsn(home, dsn, deploy.MONITOR, embedded=not choices.warehouse),
     }
     print("\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items()))
+    return 0
+
+
+def alembic(home: Home, arguments: Sequence[str]) -> int:
+    """Run one of Alembic's own commands on the warehouse."""
+    os.environ["WAREHOUSE_DSN"] = warehouse_dsn(home, home.choices())
+    machine.forget_libpq_environment()
+    config.main(["-c", str(machine.ROOT / "alembic.ini"), *arguments], prog="bootstrap.py alembic")
+    return 0
+
+
+def add_source(home: Home, choices: Choices, name: str, dsn: str) -> int:
+    """Make another database known to the warehouse, or a known one at another address.
+
+    Args:
+        home: where all is kept.
+        choices: ports, and the user's own servers.
+        name: what the source is called in the warehouse.
+        dsn: where it is; a password that nothing gives is asked for.
+
+    Raises:
+        Problem: it cannot be read, or the warehouse refuses it.
+    """
+    try:
+        source = deploy.resolve(dsn, "the source", deploy.OLDEST_SOURCE)
+    except deploy.NoPassword:
+        if not sys.stdin.isatty():
+            raise
+        parameters = psycopg.conninfo.conninfo_to_dict(dsn)
+        password = getpass.getpass(f"Password of {parameters.get('user', getpass.getuser())} at the source: ")
+        dsn = psycopg.conninfo.make_conninfo(dsn, password=password)
+        source = deploy.resolve(dsn, "the source", deploy.OLDEST_SOURCE)
+    machine.forget_libpq_environment()
+    with connected(warehouse_dsn(home, choices), "the warehouse") as connection:
+        deploy.add_source(connection, name, source)
+    if name == deploy.SOURCE:
+        home.keep(replace(choices, source=source))
+    print(
+        f"Source {name} is registered. Its tables are added by\n"
+        f"  call etl.add_table('{name}', 'public.orders');   in  python3 bootstrap.py psql warehouse"
+    )
     return 0
 
 

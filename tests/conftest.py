@@ -19,6 +19,7 @@ from alembic.config import Config
 from psycopg import sql
 from pytest_postgresql.janitor import DatabaseJanitor
 
+from tests.psql import psql
 from tests.support import Database, Flow, Server
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -62,6 +63,16 @@ def database(
         handle = server.database(name)
         yield handle
         handle.close()
+        drop_slots(server, name)
+
+
+def drop_slots(server: Server, name: str) -> None:
+    """Drop a database's replication slots, which would keep it, and end whoever still reads them."""
+    admin = server.database("postgres")
+    found = "from pg_catalog.pg_replication_slots where database = %s"
+    admin.execute(f"select pg_terminate_backend(active_pid, 10000) {found} and active", [name])
+    admin.execute(f"select pg_drop_replication_slot(slot_name) {found}", [name])
+    admin.close()
 
 
 def login(server: Server, *roles: str) -> None:
@@ -96,8 +107,10 @@ def operational_template(operational_server: Server) -> Iterator[Database]:
     """Make the sample operational database, empty; the source role can read it, and tables to come."""
     with database(operational_server, "op_template", as_template=True) as template:
         folder = ROOT / "db" / "operational"
-        for file in (folder / "schema.sql", *sorted(folder.glob("*.sql")), ROOT / "db" / "source.sql"):
+        for file in (folder / "schema.sql", *sorted(folder.glob("*.sql"))):
             template.execute(file.read_text(encoding="utf-8"))
+        granted = psql(template, "-f", str(ROOT / "db" / "source.sql"))
+        assert granted.returncode == 0, granted.stderr
         template.execute(f"alter default privileges in schema public grant select on tables to {SOURCE_ROLE}")
         template.close()
         yield template

@@ -320,11 +320,11 @@ def wait_until(condition: Callable[[], object], timeout: float = 20, what: str =
 
 @contextmanager
 def raises(sqlstate: str, *, message: str = "", hint: str | None = None) -> Iterator[None]:
-    """Expect an SQL error with this SQLSTATE and, where given, these words in its message and hint."""
+    """Expect an SQL error with this SQLSTATE and, where given, words in its message or detail, and its hint."""
     with pytest.raises(psycopg.Error) as caught:
         yield
     diagnostic = caught.value.diag
     assert diagnostic.sqlstate == sqlstate, f"{diagnostic.sqlstate}: {caught.value}"
-    assert message in (diagnostic.message_primary or "")
+    assert message in f"{diagnostic.message_primary} {diagnostic.message_detail}"
     if hint is not None:
         assert hint in (diagnostic.message_hint or ""), f"hint is {diagnostic.message_hint!r}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pty
 import re
 import shutil
 import signal
@@ -24,6 +25,7 @@ from db.home import Home
 from db.instance import Instance, free_port
 from db.machine import Server
 from db.problem import Problem
+from db.stage import Stage
 
 ROOT = Path(__file__).resolve().parent.parent
 Done = subprocess.CompletedProcess[str]
@@ -47,9 +49,9 @@ class Installation:
             stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=180, cwd="/",
         )  # fmt: skip
 
-    def up(self, *words: str) -> Done:
+    def up(self, *words: str, **environment: str) -> Done:
         """Run ``up`` on this installation's ports."""
-        return self.run("up", *(str(word) for flag in self.ports.items() for word in flag), *words)
+        return self.run("up", *(str(word) for flag in self.ports.items() for word in flag), *words, **environment)
 
     def dsn(self, name: str) -> str:
         """Return what a shell has in a variable after it evaluated ``env``."""
@@ -115,8 +117,8 @@ def test_without_a_command_it_explains_itself(empty: Installation) -> None:
 
 def test_up_registers_the_source_and_keeps_the_pipeline_on_schedule(deployed: Installation) -> None:
     with psycopg.connect(deployed.dsn("WAREHOUSE_DSN")) as warehouse:
-        tables = warehouse.execute("select source_name from etl.source_table order by 1").fetchall()
-        assert tables == [("customers",), ("products",), ("sales",)]
+        tables = warehouse.execute("select source_name, capture from etl.source_table order by 1").fetchall()
+        assert tables == [("customers", "log"), ("products", "log"), ("sales", "log")]
         assert warehouse.execute("select from cron.job where command ilike '%etl.run%'").fetchone() is not None
     with psycopg.connect(deployed.dsn("OP_DSN")) as operational:
         assert operational.execute("select jobname from cron.job").fetchall() == [("headrace:sell",)]
@@ -135,6 +137,10 @@ def test_env_gives_administrators_and_a_reader_of_dwh_alone(deployed: Installati
         reader.execute("select * from dwh.dim_customer")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             reader.execute("select * from mrr.customers")
+    with psycopg.connect(deployed.dsn("MONITOR_DSN")) as monitor:
+        monitor.execute("select * from etl.status")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            monitor.execute("select * from dwh.dim_customer")
 
 
 def test_status_is_for_people_and_for_programs(deployed: Installation) -> None:
@@ -185,8 +191,7 @@ def test_up_takes_a_source_and_a_warehouse_of_the_users_own(deployed: Installati
         shop.execute("create table public.products (id int primary key, name text, groupname text)")
         shop.execute("create table public.sales (customerId int, productId int, qty int)")
         shop.execute("insert into public.sales values (1, 1, 3)")
-        shop.execute((ROOT / "db/source.sql").read_bytes())
-        shop.execute("create role dba login password 'its-own' in role headrace_source")
+        shop.execute("create role dba login password 'its-own'; grant select on all tables in schema public to dba")
     bare = re.sub(r"//[^@]+@", "//dba@", own["shop"])
     try:
         done = deployed.run("up", "--source", bare, "--warehouse", own["dw"], PGPASSWORD="its-own")
@@ -199,6 +204,110 @@ def test_up_takes_a_source_and_a_warehouse_of_the_users_own(deployed: Installati
         assert psycopg.conninfo.conninfo_to_dict(deployed.dsn("OP_DSN"))["password"] == "its-own"
     finally:
         assert deployed.up("--source", "embedded", "--warehouse", "embedded").returncode == 0
+
+
+@pytest.fixture
+def shop(deployed: Installation) -> Iterator[str]:
+    """Yield the URL of a role that may read and replicate a database that is not the sample."""
+    admin_dsn = re.sub(r"/\w+$", "/orders", deployed.dsn("OP_DSN"))
+    with psycopg.connect(deployed.dsn("OP_DSN"), autocommit=True) as operational:
+        operational.execute("create database orders")
+    with psycopg.connect(admin_dsn, autocommit=True) as admin:
+        admin.execute(
+            "create table public.sales (id int primary key, qty int);"
+            " create role clerk login replication password 'ink'; grant select on public.sales to clerk"
+        )
+    yield re.sub(r"//[^@]+@", "//clerk@", admin_dsn)
+    with psycopg.connect(deployed.dsn("OP_DSN"), autocommit=True) as operational:
+        operational.execute("drop database orders with (force)")
+        operational.execute("drop role clerk")
+
+
+def test_a_source_that_is_not_the_sample_comes_alone_stays_itself_and_keeps_no_slot(
+    deployed: Installation, empty: Installation, shop: str
+) -> None:
+    done = empty.up("--source", shop, PGPASSWORD="ink")
+    assert done.returncode == 0, done.stderr
+    assert "call etl.add_table('op'" in done.stdout
+    with psycopg.connect(deployed.dsn("OP_DSN"), autocommit=True) as source:
+        with psycopg.connect(empty.dsn("WAREHOUSE_DSN"), autocommit=True) as warehouse:
+            assert warehouse.execute("select * from etl.source_table").fetchall() == []
+            (name,) = warehouse.execute("select etl.slot_name('sales')").fetchone() or ("",)
+            admin_dsn = re.sub(r"//[^@]+@", f"//{source.info.user}:{source.info.password}@", shop)
+            with psycopg.connect(admin_dsn, autocommit=True) as admin:
+                admin.execute(f"create publication {name} for table public.sales")
+            warehouse.execute("call etl.add_table('op', 'public.sales', pipeline => 'sales', capture => 'log')")
+            warehouse.execute("call etl.run('sales')")
+        assert source.execute("select slot_name from pg_replication_slots").fetchall().count((name,)) == 1
+        assert empty.up("--source", shop, PGPASSWORD="ink").returncode == 0
+        text = complaint(empty.up("--source", deployed.dsn("OP_DSN")))
+        assert "public.sales" in text
+        assert "add-source" in text
+        assert empty.run("down").returncode == 0
+        done = empty.run("down", "--purge", "--yes")
+        assert done.returncode == 0, done.stderr
+        assert source.execute("select slot_name from pg_replication_slots").fetchall().count((name,)) == 0
+
+
+def test_add_source_asks_for_a_password_without_showing_it(deployed: Installation, shop: str) -> None:
+    assert "wants a password" in complaint(deployed.run("add-source", "shop", shop))
+    terminal, stdin = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, ROOT / "bootstrap.py", "add-source", "shop", shop],
+        env={**os.environ, "HEADRACE_HOME": str(deployed.home.path)}, start_new_session=True,
+        stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert process.stderr is not None
+        prompt = b""
+        while not prompt.endswith(b"source: "):
+            prompt += process.stderr.read(1)
+        os.write(terminal, b"ink\n")
+        out, error = process.communicate(timeout=60)
+    assert process.returncode == 0, error
+    assert b"call etl.add_table('shop'" in out
+    os.set_blocking(terminal, False)
+    with contextlib.suppress(BlockingIOError):
+        assert b"ink" not in os.read(terminal, 1000)
+    os.close(terminal)
+    os.close(stdin)
+    with psycopg.connect(deployed.dsn("WAREHOUSE_DSN"), autocommit=True) as warehouse:
+        assert warehouse.execute("select from etl.source where source = 'shop'").fetchone() is not None
+        warehouse.execute("call etl.remove_source('shop')")
+
+
+def test_alembic_works_on_the_warehouse(deployed: Installation) -> None:
+    done = deployed.run("alembic", "current")
+    assert (done.returncode, "(head)" in done.stdout) == (0, True), done.stderr
+    assert "create schema" in deployed.run("alembic", "upgrade", "head", "--sql").stdout
+    assert deployed.run("alembic", "upgrade", "nowhere").returncode != 0
+
+
+def test_demo_shows_a_run_of_pg_cron_and_a_sale_that_travels(empty: Installation) -> None:
+    words = ("--rows", "2000", *(str(word) for flag in empty.ports.items() for word in flag))
+    for patience in (150, 10):
+        started = time.monotonic()
+        done = empty.run("demo", *words)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert time.monotonic() - started < patience
+        assert re.search(r"✓ a run that pg_cron started .* run \d+ succeeded", done.stdout)
+        travelled = re.search(r"✓ a sale, .* (\S+) s after its commit", done.stdout)
+        assert travelled, done.stdout
+        assert float(travelled[1]) < 8
+        assert "select dwh.most_popular_product()" in done.stdout
+    with psycopg.connect(empty.dsn("WAREHOUSE_DSN")) as warehouse:
+        assert warehouse.execute("select * from etl.run_log where status <> 'succeeded'").fetchall() == []
+        assert warehouse.execute("select next_run_at - now() < interval '61 s' from etl.status").fetchall() == [(True,)]
+        assert warehouse.execute("select * from etl.procedure_errors").fetchall() == []
+
+
+def test_a_stage_tells_how_far_it_is(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("db.stage.EVERY", 0.0)
+    with Stage("read") as stage:
+        stage.tell("5 of 9 rows")
+        stage.tell("")
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
+        ["·", "read", "0.0", "s", "5", "of", "9", "rows"], ["✓", "read", "0.0", "s"]
+    ]  # fmt: skip
 
 
 def test_down_keeps_data_and_up_finds_it(deployed: Installation) -> None:

@@ -4,6 +4,7 @@ A block in ``sh`` or ``sql`` is run, in order, in a world of its file's own. An 
 ``-- warehouse`` or ``-- operational database``. The info string after the language may say ``fails``, or ``not run:``
 with the reason. A block in ``text`` right after one that was run is what it prints, compared loosely: each line is
 found once, in any order; space, rules, times, durations and numbers of runs may differ, and … stands for anything.
+Names of slots begin with the warehouse's id: in what is run it stands for the one that was printed last.
 """
 
 from __future__ import annotations
@@ -19,24 +20,33 @@ from pathlib import Path
 import pytest
 
 import bootstrap
+from db import deploy
 from db.home import Choices, Home
-from tests.conftest import CRON_DATABASE, ROOT, SAMPLE, SOURCE_ROLE, database, register
-from tests.support import Database, Server
+from tests.conftest import CRON_DATABASE, ROOT, SOURCE_ROLE, database
+from tests.support import Database, Flow, Server
 
 PAGES = sorted(
     path for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")) if path != ROOT / "docs/reference.md"
 )
 RUN = [path for path in PAGES if path.parent.name == "how-to" or path.name in {"README.md", "tutorial.md"}]
-OWN = {"README.md", "own-databases.md", "upgrade.md", "remove.md"}  # pages about the reader's own databases
+OWN = {  # pages about the reader's own databases
+    "README.md",
+    "capture-from-the-log.md",
+    "own-databases.md",
+    "remove.md",
+    "upgrade.md",
+}
 FENCE = re.compile(r"^ *```(?P<language>\w*)(?P<info>[^\n`]*)\n(?P<text>.*?)^ *```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\((?!\w+:)([^)#\s]*)(?:#([^)\s]*))?\)")
 PLACES = {"-- warehouse": "warehouse", "-- operational database": "op"}
 MOMENT = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?(\+\d\d)?"
+SLOT = r"\bheadrace_[0-9a-f]{8}_"
 LOOSE = {  # what may differ in a line, and what it is found by
     MOMENT: MOMENT,
     r"\d\d:\d\d:\d\d": r"\d\d:\d\d:\d\d",
     r"\b\d+ ms\b": r"\d+ ms",
-    r"\brun \d+\b": r"run \d+",
+    r"\b(run|reconcile) \d+\b": r"(run|reconcile) \d+",
+    SLOT: SLOT,
     "-{2,}": "-{2,}",
     r"\s+": r"\s+",
     "…": ".*",
@@ -81,12 +91,14 @@ class World:
     warehouse: Database
     dsns: dict[str, str]
     environment: dict[str, str] = field(default_factory=dict)
+    slot: str = ""
 
     def run(self, block: Block) -> subprocess.CompletedProcess[str]:
         """Run a block from a directory that looks like the checkout, so that what it writes stays out of it."""
         text = block.text
         for named, dsn in self.dsns.items():
             text = text.replace(named, dsn)
+        text = re.sub(SLOT, self.slot or r"\g<0>", text)
         if block.language == "sh":
             words, given = ["sh", "-ec", text], None
         else:
@@ -104,6 +116,7 @@ class World:
             check=False,
             timeout=120,
         )
+        self.slot = (re.findall(SLOT, done.stdout) or [self.slot])[-1]
         self.stop_jobs(delete=False)
         return done
 
@@ -137,7 +150,9 @@ def demo(
     """Yield what ``bootstrap.py demo`` leaves, but smaller and without jobs."""
     with cloned_operational() as operational, cloned_warehouse() as warehouse:
         operational.execute("call public.generate(rows => 2000, seed => 1)")
-        register(operational, warehouse, *SAMPLE).run()
+        source = operational.dsn_of(SOURCE_ROLE, operational.server.passwords[SOURCE_ROLE])
+        deploy.register(warehouse.dsn, source, operational.dsn)
+        Flow(operational, warehouse).run()
         home = Home(tmp_path / "home")
         home.prepare()
         home.keep(Choices(source=operational.dsn, warehouse=warehouse.dsn))
@@ -167,6 +182,7 @@ def own(
     """Yield two servers as a company has them: a database with tables of its own, an empty one to be the warehouse."""
     with database(operational_server, "docs_shop") as shop:
         shop.execute(SHOP)
+        shop.execute(f"alter role {SOURCE_ROLE} noreplication")
         home = Home(tmp_path / "home")
         home.prepare()
         home.keep(Choices(warehouse=blank.dsn))

@@ -13,7 +13,7 @@ from tests.psql import psql
 from tests.support import Database, raises
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCE_ROLE = str(ROOT / "db" / "source_role.sql")
+SOURCE_ROLE = str(ROOT / "db" / "source.sql")
 TABLES = ("customers", "products", "sales")
 INVALID = "customerid is null or productid is null or qty is null or qty <= 0"
 

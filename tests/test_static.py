@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,33 @@ from tests.support import Database, Flow
 
 SCHEMAS = ["etl", "mrr", "stg", "dwh"]
 PYTHON = ["bootstrap.py", "db", "migrations", "tests"]
+
+# What plpgsql_check says of good code, because it cannot know better; everything else it says is a finding.
+ACCEPTED = [
+    re.compile(words)
+    for words in (
+        # the dynamic SQL writes, and is not looked into
+        r"routine is marked as VOLATILE, should be STABLE: .*dynamic SQL",
+        # the parameters of a step are always the same, whether it needs them all or not
+        r"^function dwh\.load_\w+\(bigint,etl\.step\): .*: unused parameter \"p_step\"",
+        # means that a function would be slow in an expression; a procedure is only called
+        r"^procedure .*: composite OUT variable \"outcome\" is not single argument",
+    )
+]
+
+# What a capture makes in passing, so that statements on it can be checked.
+TEMPORARY_TABLES = """
+create temporary table headrace_stream (seq bigint, xid bigint, tag "char", message bytea);
+create temporary table headrace_relation (first_seq bigint, end_seq bigint, relation bigint, column_names text[]);
+create temporary table headrace_change (
+    seq bigint, tag "char", old_kind "char", old_values text[], new_values text[], kept integer[], column_names text[]
+);
+create temporary table headrace_log (_hr_seq bigint, _hr_op "char", _hr_kept text[], _hr_old bigint);
+create temporary table headrace_bucket (bucket integer, copies bigint, hash numeric, is_source boolean);
+create temporary table headrace_image (bucket integer, image text, copies bigint);
+create temporary table headrace_difference (bucket integer, image text, copies_source bigint, copies_mirror bigint);
+create temporary table headrace_finding (severity text, subject text, finding text, remedy text);
+"""
 
 GOOD = """-- Says what it is for.
 create or replace function dwh.sample(p_a int)
@@ -67,7 +95,10 @@ def plpgsql_findings(database: Database) -> list[str]:
     """Return what plpgsql_check finds, with all its warnings, in all PL/pgSQL routines of our schemas."""
     rows = database.query(
         """
-        select concat_ws(': ', p.oid::regprocedure, f.lineno, f.level, f.message, f.detail, f.hint)
+        select concat_ws(
+            ': ', case p.prokind when 'p' then 'procedure ' else 'function ' end || p.oid::regprocedure,
+            f.lineno, f.level, f.message, f.detail, f.hint
+        )
         from pg_catalog.pg_proc as p
         join pg_catalog.pg_namespace as n on n.oid = p.pronamespace and n.nspname = any (%s)
         join pg_catalog.pg_language as l on l.oid = p.prolang and l.lanname = 'plpgsql'
@@ -79,12 +110,12 @@ def plpgsql_findings(database: Database) -> list[str]:
         """,
         [SCHEMAS],
     )
-    return [finding for (finding,) in rows]
+    return [finding for (finding,) in rows if not any(accepted.search(finding) for accepted in ACCEPTED)]
 
 
 @pytest.fixture
 def checked(sales: Flow) -> Database:
-    """Return a warehouse with plpgsql_check, and with the tables that only registration and pg_cron make."""
+    """Return a warehouse with plpgsql_check, and with the tables that only registration, capture and pg_cron make."""
     sales.warehouse.execute(
         """
         create extension plpgsql_check schema public;
@@ -99,6 +130,7 @@ def checked(sales: Flow) -> Database:
         )
         """
     )
+    sales.warehouse.execute(TEMPORARY_TABLES)
     return sales.warehouse
 
 
@@ -108,19 +140,27 @@ def test_plpgsql_check_finds_nothing(checked: Database) -> None:
 
 
 def test_plpgsql_check_finds_what_is_wrong(checked: Database) -> None:
-    """An unused variable, an unknown column and an injection are found."""
+    """An unused variable or parameter, an unknown column, a hidden cast, a volatility and an injection are found."""
     checked.execute(
         """
-        create procedure etl.wrong(name text) language plpgsql as $$
-        declare v_unused int;
+        create procedure etl.wrong(name text, p_step etl.step) language plpgsql as $$
+        declare
+            v_unused int;
+            v_cast bigint := 0;
         begin
-            perform r.no_such_column from etl.run_log as r;
+            perform r.no_such_column from etl.run_log as r where r.run_id = v_cast;
             execute 'select ' || name;
+        end $$;
+        create function etl.volatile() returns bigint language plpgsql as $$
+        begin
+            return (select max(r.run_id) from etl.run_log as r);
         end $$
         """
     )
     found = "\n".join(plpgsql_findings(checked))
-    for words in ("unused variable", "no_such_column", "not sanitized"):
+    for words in (
+        "unused variable", "unused parameter", "no_such_column", "Hidden casting", "should be STABLE", "not sanitized",
+    ):  # fmt: skip
         assert words in found
 
 

@@ -138,6 +138,11 @@ grant select on etl.slot, etl.watermark, etl.reconciliation to headrace_monitor;
 """
 
 DOWNGRADE = r"""
+do $$ begin
+  if to_regprocedure('etl.drop_slots()') is not null then
+    call etl.drop_slots();
+  end if;
+end $$;
 comment on column etl.batch_source.lsn is 'Flushed WAL position of the source, read before the snapshot.';
 alter type etl.outcome drop attribute more;
 drop table etl.difference cascade;

@@ -9,7 +9,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_truncated constant text[] := array(select distinct s.source from stg.sale(p_batch) s where s.op = 'T');
-  v_deleted bigint := 0;
+  v_deleted bigint := 0::bigint;
   v_count bigint;
 begin
   if v_truncated <> '{}' then

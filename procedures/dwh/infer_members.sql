@@ -11,15 +11,15 @@ declare
   v_inferred bigint;
 begin
   execute format(
-    'with named as (select distinct s.source, s.%1$I from %2$s($1) s where s.op in (''I'', ''U'')),'
+    'with named as (select distinct s.source, s.%3$I from %1$s($1) s where s.op in (''I'', ''U'')),'
     ' inferred as ('
-    '   insert into %3$s (source, %1$I, valid_from, is_inferred, batch_from)'
-    '   select n.source, n.%1$I, b.captured_at, true, 0'
+    '   insert into %2$s (source, %3$I, valid_from, is_inferred, batch_from)'
+    '   select n.source, n.%3$I, b.captured_at, true, 0'
     '   from named n join etl.batch b on b.batch_id = $1'
-    '   where not exists (select from %3$s d where d.source = n.source and d.%1$I = n.%1$I)'
-    '   order by n.source, n.%1$I on conflict do nothing returning 1)'
+    '   where not exists (select from %2$s d where d.source = n.source and d.%3$I = n.%3$I)'
+    '   order by n.source, n.%3$I on conflict do nothing returning 1)'
     ' select count(*) from inferred',
-    v_key, p_stage::regproc, p_dimension::regclass)
+    p_stage::regproc, p_dimension::regclass, v_key)
     into v_inferred using p_batch;
   return v_inferred;
 end

@@ -40,7 +40,7 @@ begin
     join dwh.dim_customer c on c.customer_key = i.customer_key
     group by 1, 2, 3
   )
-  select coalesce(sum(i.lines), 0) into v_inserted from counted i;
+  select coalesce(sum(i.lines), 0)::bigint into v_inserted from counted i;
   return v_inserted;
 end
 $$;

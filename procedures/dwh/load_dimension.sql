@@ -11,10 +11,10 @@ as $$
 declare
   v_dimension etl.dimension;
   v_captured_at constant timestamptz := (select b.captured_at from etl.batch b where b.batch_id = p_batch);
-  v_counts etl.row_counts := (0, 0, 0, 0, 0);
+  v_counts etl.row_counts := etl.counts();
   v_is_truncated boolean;
   v_incoming text;
-  v_table text;
+  v_table regclass;
 begin
   select d.* into strict v_dimension from etl.dimension d where d.dimension = (p_step).target;
   v_table := v_dimension.dimension::regclass;
@@ -46,19 +46,19 @@ begin
   execute format(
     'with incoming as (%1$s),'
     ' opened as ('
-    '   insert into %2$s (source, %4$I, %3$s, valid_from, batch_from)'
-    '   select i.source, i.%4$I, %5$s, greatest($2, p.valid_to), case when p.valid_to is null then 0 else $1 end'
+    '   insert into %2$s (source, %5$I, %3$s, valid_from, batch_from)'
+    '   select i.source, i.%5$I, %4$s, greatest($2, p.valid_to), case when p.valid_to is null then 0 else $1 end'
     '   from incoming i'
-    '   left join lateral (select max(d.valid_to) as valid_to from %2$s d where d.source = i.source and d.%4$I = i.%4$I) p on true'
-    '   where i.op <> ''D'' and p.valid_to is distinct from ''infinity'' returning source, %4$I),'
+    '   left join lateral (select max(d.valid_to) as valid_to from %2$s d where d.source = i.source and d.%5$I = i.%5$I) p on true'
+    '   where i.op <> ''D'' and p.valid_to is distinct from ''infinity'' returning source, %5$I),'
     ' succeeded as ('
     '   update %2$s d set batch_to = $1 from opened o'
-    '   where d.source = o.source and d.%4$I = o.%4$I and not d.is_current and d.batch_to = 9223372036854775807)'
+    '   where d.source = o.source and d.%5$I = o.%5$I and not d.is_current and d.batch_to = 9223372036854775807)'
     ' select count(*) from opened',
-    v_incoming, v_table, dwh.attribute_list(v_dimension, '%1$I'), v_dimension.business_key,
-    dwh.attribute_list(v_dimension, 'i.%1$I'))
+    v_incoming, v_table, dwh.attribute_list(v_dimension, '%1$I'), dwh.attribute_list(v_dimension, 'i.%1$I'),
+    v_dimension.business_key)
     into v_counts.rows_inserted using p_batch, v_captured_at;
-  if v_counts.rows_inserted > 0.1 * (select greatest(c.reltuples, 0) from pg_class c where c.oid = v_table::regclass) then
+  if v_counts.rows_inserted > 0.1 * (select greatest(c.reltuples, 0) from pg_class c where c.oid = v_table) then
     execute format('analyze %s', v_table);
   end if;
   return v_counts;

@@ -8,7 +8,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_counts etl.row_counts := (0, 0, 0, 0, 0);
+  v_counts etl.row_counts := etl.counts();
   v_fit bigint;
 begin
   perform dwh.move_completed_sales();

@@ -7,7 +7,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_counts etl.row_counts := (0, 0, 0, 0, 0);
+  v_counts etl.row_counts := etl.counts();
 begin
   if exists (select from etl.batch_table t where t.mirror = 'sales' and t.batch_id = p_batch)
      and exists (select from stg.sale(p_batch) s where s.op = 'T') then
@@ -35,7 +35,7 @@ begin
       select from dwh.sales_by_day a where a.captured_on = d.captured_on and a.country = d.country and a.product_key = d.product_key)
     returning 1
   )
-  select (select count(*) from delta), (select count(*) from added), (select count(*) from changed), (select count(*) from emptied), 0
+  select (select count(*) from delta), (select count(*) from added), (select count(*) from changed), (select count(*) from emptied), 0::bigint
   into v_counts;
 
   with delta as (

@@ -18,7 +18,7 @@ declare
   v_first bigint;
   v_checks etl.check_report[];
   v_limit constant bigint := (select s.publish_changes from etl.settings s);
-  v_changes bigint := 0;
+  v_changes bigint := 0::bigint;
   v_more boolean := false;
   v_error etl.failure;
 begin
@@ -36,14 +36,16 @@ begin
           v_step etl.step;
           v_counts etl.row_counts;
           v_number integer := 0;
-          v_count constant integer := (select count(*) from etl.ordered_steps(v_pipeline));
+          v_count constant integer := (select count(*)::integer from etl.ordered_steps(v_pipeline));
         begin
           for v_step in select s.* from etl.ordered_steps(v_pipeline) s loop
             v_number := v_number + 1;
             continue when not etl.step_is_concerned(v_step, v_batch.batch_id);
             perform etl.show_progress(run_id, 'p', v_step.step_id, v_number - 1, v_count, clock_timestamp());
             v_steps := v_steps || etl.begin_step('publish', v_step.step, v_batch.batch_id, coalesce((outcome).attempt, 1));
-            execute format('select r.* from %s($1, $2) r', v_step.routine::regproc) into v_counts using v_batch.batch_id, v_step;
+            execute format('select r.* from %s($1, $2) r', v_step.routine::regproc)
+              into v_counts.rows_read, v_counts.rows_inserted, v_counts.rows_updated, v_counts.rows_deleted, v_counts.rows_quarantined
+              using v_batch.batch_id, v_step;
             v_steps := etl.end_step(v_steps, v_counts);
           end loop;
         end;

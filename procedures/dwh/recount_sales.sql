@@ -5,7 +5,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_counts etl.row_counts := (0, 0, 0, 0, 0);
+  v_counts etl.row_counts := etl.counts();
 begin
   with gone as (delete from dwh.sales_by_day returning 1)
   select count(*) into v_counts.rows_deleted from gone;
@@ -18,7 +18,7 @@ begin
     group by 1, 2, 3
     returning lines
   )
-  select count(*), coalesce(sum(c.lines), 0) into v_counts.rows_inserted, v_counts.rows_read from counted c;
+  select count(*), coalesce(sum(c.lines), 0)::bigint into v_counts.rows_inserted, v_counts.rows_read from counted c;
   insert into dwh.sales_by_product (product_key, lines, units)
   select d.product_key, sum(d.lines), sum(d.units) from dwh.sales_by_day d group by 1;
   delete from stg.sales_delta;

@@ -13,7 +13,6 @@ declare
   v_source constant text := add_source.source;
   v_options jsonb := add_source.options;
   v_is_new constant boolean := not exists (select from etl.source s where s.source = v_source);
-  v_options_sql text;
   v_error etl.failure;
   v_version integer;
 begin
@@ -44,17 +43,16 @@ begin
       execute format('create user mapping for headrace_owner server %I', v_source);
       insert into etl.source (source) values (v_source);
     end if;
-    select string_agg(format('%s %I %L', case when o.key in (select x.option_name from pg_options_to_table(s.srvoptions) x) then 'set' else 'add' end,
-                             o.key, o.value), ', ')
-    into v_options_sql
-    from jsonb_each_text(v_options) o
-    cross join pg_foreign_server s
-    where s.srvname = v_source;
-    execute format('alter server %I options (%s)', v_source, v_options_sql);
-    execute format('alter user mapping for headrace_owner server %1$I options (%2$s user %3$L, %2$s password %4$L)', v_source,
+    execute format('alter server %I options (%s)', v_source, array_to_string(array(
+      select format(case when o.key in (select x.option_name from pg_options_to_table(s.srvoptions) x) then 'set %I %L' else 'add %I %L' end,
+                    o.key, o.value)
+      from jsonb_each_text(v_options) o
+      cross join pg_foreign_server s
+      where s.srvname = v_source), ', '));
+    execute format('alter user mapping for headrace_owner server %2$I options (%1$s user %3$L, %1$s password %4$L)',
                    case when (select m.umoptions is null from pg_user_mappings m where m.srvname = v_source and m.usename = 'headrace_owner')
                         then 'add' else 'set' end,
-                   add_source.username, add_source.password);
+                   v_source, add_source.username, add_source.password);
     perform etl.connect_source(v_source);
     select r.version into v_version
     from etl_ext.dblink('headrace_' || v_source, 'select current_setting(''server_version_num'')::integer') r (version integer);

@@ -5,10 +5,14 @@ returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  -- the casts refuse what is not the name of one table and of one type
+  v_table constant regclass := p_table::regclass;
+  v_type constant text := case when p_type::regtype is not null then p_type end;
 begin
-  execute format('alter table %1$s alter column %2$I type %3$s using %2$I::text::%3$s', p_table, p_column, p_type);
+  execute format('alter table %1$s alter column %3$I type %2$s using %3$I::text::%2$s', v_table, v_type, p_column);
 exception when data_exception or cannot_coerce or undefined_function then
-  execute format('alter table %1$s alter column %2$I type %3$s using null', p_table, p_column, p_type);
+  execute format('alter table %1$s alter column %3$I type %2$s using null', v_table, v_type, p_column);
 end
 $$;
 

@@ -17,7 +17,7 @@ as $$
     left join etl_ext.dblink('headrace_' || p_source, format(
       'select c.relkind, c.relpersistence, has_table_privilege(c.oid, ''select''), c.relreplident,'
       '       (select array_agg(a.attname::text order by x.position) from pg_index i cross join unnest(i.indkey) with ordinality x (attnum, position)'
-      '        join pg_attribute a on a.attrelid = i.indrelid and a.attnum = x.attnum where i.indrelid = c.oid and case c.relreplident when ''d'' then i.indisprimary when ''i'' then i.indisreplident end),'
+      '        join pg_attribute a on a.attrelid = i.indrelid and a.attnum = x.attnum where i.indrelid = c.oid and i.indimmediate and i.indisvalid and case c.relreplident when ''d'' then i.indisprimary when ''i'' then i.indisreplident end),'
       '       (select string_agg(quote_ident(a.attname), '', '') from pg_attribute a where a.attrelid = c.oid and a.attgenerated <> '''' and not a.attisdropped),'
       '       exists (select from pg_publication_tables p where p.pubname = %L and p.schemaname = n.nspname and p.tablename = c.relname),'
       '       exists (select from pg_publication p where p.pubname = %1$L)'

@@ -18,7 +18,7 @@ begin
       hint = 'A watermark is a number, date or timestamp column that grows with every insert and update and is not masked.';
   end if;
   begin
-    execute format('select null::%s - %s', v_column.mirror_type, coalesce(quote_literal((p_table).watermark_overlap) || case when v_column.mirror_type ~ '^(timestamp|date)' then '::interval' else '' end, 'null'));
+    execute format('select null::%s - %s', v_column.mirror_type::regtype, coalesce(quote_literal((p_table).watermark_overlap) || case when v_column.mirror_type ~ '^(timestamp|date)' then '::interval' else '' end, 'null'));
   exception when others then
     raise exception using
       errcode = 'invalid_parameter_value',

@@ -12,6 +12,7 @@ as $$
               when n.source_type <> c.source_type then format('column %I is now %s, it was %s', c.column_name, n.source_type, c.source_type)
               else format('column %I is now called %I', c.column_name, n.column_name) end,
          n.column_name is null or c.column_name is null and n.is_filled or n.source_type <> c.source_type
+           or c.column_name <> n.column_name and (p_table).capture = 'log' -- the slot still has rows under the old name
   from (select x.* from etl.source_column x where x.source_table_id = (p_table).source_table_id) c
   full join etl.source_columns((p_table).source, (p_table).source_schema, (p_table).source_name) n on n.column_position = c.position
   where (c.column_name is distinct from n.column_name or c.source_type is distinct from n.source_type)

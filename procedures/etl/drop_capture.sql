@@ -28,6 +28,7 @@ begin
       'select pg_drop_replication_slot(slot_name)::text from pg_replication_slots where slot_name = %L and %L', v_name, v_is_last)) r (ok text);
     v_statement := case when v_is_last then format('drop publication if exists %I, %I;', v_name, v_name || '_inserts')
                         else format('alter publication %I drop table %I.%I;', v_publication, (p_table).source_schema, (p_table).source_name) end;
+    perform etl_ext.dblink_exec(v_connection, 'set default_transaction_read_only = off'); -- the role's own default
     perform etl_ext.dblink_exec(v_connection, v_statement);
   exception when others then
     raise warning 'source % still has what captured %.%: %', (p_table).source, (p_table).source_schema, (p_table).source_name, sqlerrm

@@ -1,8 +1,8 @@
 -- Contract: compares the registered columns of a table with those that it has at the source now, before any row is misread,
 -- and does what on_schema_change says: stop raises and names the difference; else the registry, the mirror and the change
--- set are brought up to the source. evolve needs no more where columns were only added (nullable, without a default) or
--- renamed; everything else, and resync always, has the table compared in full. Columns are told by their number
--- at the source, so a rename is a rename.
+-- set are brought up to the source. evolve needs no more where columns were only added (nullable, without a default) or,
+-- but for mode log, renamed; everything else, and resync always, has the table compared in full. Columns are told by their
+-- number at the source, so a rename is a rename.
 create or replace function etl.follow_columns(p_table etl.source_table)
 returns void
 language plpgsql
@@ -17,6 +17,11 @@ begin
   from etl.column_differences(p_table) d;
   if v_differences is null then
     return;
+  elsif not exists (select from etl.source_columns((p_table).source, (p_table).source_schema, (p_table).source_name)) then
+    raise exception using
+      errcode = 'undefined_table',
+      message = format('source %s has no table %s any more', (p_table).source, v_relation),
+      hint = format('Its mirror stays as it is. If it is gone for good: call etl.remove_table(%L, %L, force => true);', (p_table).source, v_relation);
   elsif (p_table).on_schema_change = 'stop' then
     raise exception using
       errcode = 'object_not_in_prerequisite_state',

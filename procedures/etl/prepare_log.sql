@@ -20,6 +20,7 @@ begin
     select min(f.remedy) into v_publication
     from pg_temp.headrace_finding f where f.severity = 'error' having count(*) = 1 and bool_and(f.finding like 'it is not in publication %');
     if v_publication is not null then
+      perform etl_ext.dblink_exec(v_connection, 'set default_transaction_read_only = off'); -- the role's own default
       perform etl_ext.dblink_exec(v_connection, v_publication);
       delete from pg_temp.headrace_finding f where f.severity = 'error';
     end if;

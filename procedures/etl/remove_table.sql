@@ -13,7 +13,7 @@ declare
 begin
   perform etl.lock_pipeline(v_table.pipeline);
   select string_agg(g.stage, ', ' order by g.stage) into v_stages from etl.stage g where g.mirror = v_table.mirror;
-  select coalesce(sum(t.rows_inserted + t.rows_updated + t.rows_deleted), 0) into v_waiting
+  select coalesce(sum(t.rows_inserted + t.rows_updated + t.rows_deleted), 0)::bigint into v_waiting
   from etl.batch_table t
   join etl.batch b on b.batch_id = t.batch_id
   where t.mirror = v_table.mirror and b.published_at is null;

@@ -34,10 +34,10 @@ begin
     for v_table in select t.source_table_id as id, t.mirror from etl.source_table t where t.pipeline = v_pipeline order by 1 loop
       execute format(
         'with released as (delete from stg.quarantine q where q.mirror = $2 returning q.*),'
-        ' written as (insert into stg.%1$I (%2$s, _hr_batch, _hr_op, _hr_origin) select %3$s, $1, ''I'', q.batch_id'
-        '             from released q cross join lateral jsonb_populate_record(null::stg.%1$I, q.row_data) r order by q.quarantine_id returning 1)'
+        ' written as (insert into stg.%3$I (%1$s, _hr_batch, _hr_op, _hr_origin) select %2$s, $1, ''I'', q.batch_id'
+        '             from released q cross join lateral jsonb_populate_record(null::stg.%3$I, q.row_data) r order by q.quarantine_id returning 1)'
         ' select count(*) from written',
-        v_table.mirror || '_changes', etl.column_list(v_table.id, '%1$I'), etl.column_list(v_table.id, 'r.%1$I'))
+        etl.column_list(v_table.id, '%1$I'), etl.column_list(v_table.id, 'r.%1$I'), v_table.mirror || '_changes')
         into v_rows using v_batch, v_table.mirror;
       insert into etl.batch_table (batch_id, mirror, rows_read, rows_inserted, rows_updated, rows_deleted)
       select v_batch, v_table.mirror, v_rows, v_rows, 0, 0 where v_rows > 0;

@@ -3,6 +3,7 @@
 -- Invariant: this procedure only commits, rolls back and calls. It commits, so it can be neither SECURITY DEFINER nor have
 -- a SET clause: the search_path is set anew in each transaction, and every name is qualified.
 -- A phase that met a serialization failure, deadlock or lock timeout is tried again a few times.
+-- A job of all pipelines leaves those to their own that have one.
 -- Errors: ends with the SQLSTATE of the first pipeline that failed, after all have had their turn.
 create or replace procedure etl.run(pipeline text default null, dry_run boolean default false, force boolean default false)
 language plpgsql
@@ -19,12 +20,13 @@ begin
   set local search_path = pg_catalog, pg_temp;
   foreach v_pipeline in array etl.runnable(run.pipeline) loop
     set local search_path = pg_catalog, pg_temp;
+    continue when run.pipeline is null and etl.has_job(v_pipeline) and etl.started_from() = 'pg_cron';
     v_outcome := null;
     v_run_id := etl.open_run(v_pipeline, 'run', true, dry_run, force, etl.started_from());
     commit;
     set local search_path = pg_catalog, pg_temp;
     continue when v_run_id is null;
-    call etl.prepare_slots(v_pipeline, v_run_id, v_outcome);
+    v_outcome := etl.prepare_slots(v_pipeline, v_run_id);
     commit;
     set local search_path = pg_catalog, pg_temp;
     perform etl.follow_types(v_pipeline);

@@ -1,23 +1,26 @@
 -- Contract: runs a pipeline again and again within one job, for data fresher than pg_cron's shortest schedule: looks
 -- every `every` whether there is anything to do, and runs only then; ends after `lasting`, or with the first failure.
--- A pipeline that is paused or at work elsewhere ends it quietly.
+-- A pipeline that is paused or at work elsewhere is looked at again, quietly. One with a table of another mode than log,
+-- where each look would be a whole capture, gets one run per call; one without tables gets none.
 -- Invariant: only commits, rolls back and calls, as etl.run() and for the same reasons.
 create or replace procedure etl.run_loop(pipeline text, every interval default '2 seconds', lasting interval default '58 seconds')
 language plpgsql
 as $$
 declare
-  v_end constant timestamptz := pg_catalog.clock_timestamp() + lasting;
+  v_end timestamptz;
 begin
   loop
     set local search_path = pg_catalog, pg_temp;
-    if etl.is_idle(run_loop.pipeline) then
+    v_end := coalesce(v_end, clock_timestamp() + lasting);
+    if etl.is_idle(run_loop.pipeline) and etl.is_followed(run_loop.pipeline) is not null then
       if etl.has_pending(run_loop.pipeline) then
         commit;
         call etl.run(run_loop.pipeline);
+        set local search_path = pg_catalog, pg_temp;
       end if;
     end if;
+    exit when clock_timestamp() + every >= v_end or etl.is_followed(run_loop.pipeline) is not true;
     commit;
-    exit when pg_catalog.clock_timestamp() + every >= v_end;
     perform pg_catalog.pg_sleep(extract(epoch from every));
   end loop;
 end

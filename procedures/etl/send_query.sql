@@ -9,7 +9,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_pause double precision := 0.001;
+  v_pause double precision := 0.001::double precision;
   v_looks integer := 0;
 begin
   if etl_ext.dblink_send_query(p_connection, p_sql) <> 1 then

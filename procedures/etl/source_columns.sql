@@ -7,7 +7,7 @@ set search_path = pg_catalog, pg_temp
 as $$
   select r.*
   from etl_ext.dblink('headrace_' || p_source, format(
-    'select a.attnum, a.attname, format_type(a.atttypid, a.atttypmod), a.atttypid, a.atttypmod, a.attnotnull or a.atthasdef'
+    'select a.attnum, a.attname, format_type(a.atttypid, a.atttypmod), a.atttypid, a.atttypmod, a.attnotnull or a.atthasdef or a.atthasmissing'
     ' from pg_attribute a join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace'
     ' where n.nspname = %L and c.relname = %L and c.relkind in (''r'', ''p'', ''v'', ''m'', ''f'') and a.attnum > 0 and not a.attisdropped'
     ' order by a.attnum', p_schema, p_name))

@@ -11,12 +11,12 @@ declare
   v_mirror constant text := (p_table).mirror;
   v_changes constant text := format('stg.%I', v_mirror || '_changes');
   v_same_key constant text := etl.key_list(v_id, 'c.%1$I = m.%1$I', ' and ');
-  v_counts etl.row_counts;
+  v_counts etl.row_counts := etl.counts();
 begin
   execute format(
-    'select 0, count(*) filter (where c._hr_op = ''I''), count(*) filter (where c._hr_op = ''U''),'
-    '       count(*) filter (where c._hr_op = ''D''), 0 from %s c where c._hr_batch = $1', v_changes)
-    into v_counts using p_batch;
+    'select count(*) filter (where c._hr_op = ''I''), count(*) filter (where c._hr_op = ''U''),'
+    '       count(*) filter (where c._hr_op = ''D'') from %s c where c._hr_batch = $1', v_changes)
+    into v_counts.rows_inserted, v_counts.rows_updated, v_counts.rows_deleted using p_batch;
 
   if v_counts.rows_deleted > 0 and v_same_key is not null then
     execute format('delete from mrr.%I m using %s c where c._hr_batch = $1 and c._hr_op = ''D'' and %s', v_mirror, v_changes, v_same_key)

@@ -15,6 +15,7 @@ set timezone = 'UTC'
 set extra_float_digits = 1
 set bytea_output = hex
 set xmlbinary = base64
+set xmloption = content
 as $$
 #variable_conflict use_column
 declare

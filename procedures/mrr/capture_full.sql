@@ -13,8 +13,7 @@ declare
 begin
   execute format('select not exists (select from mrr.%I)', v_mirror) into v_is_empty;
   if v_is_empty then
-    return mrr.read_source(p_table, p_run_id, format('stg.%I', v_mirror || '_changes'), ', _hr_batch, _hr_op',
-                           format(', %s, ''I''', p_batch));
+    return mrr.read_source(p_table, p_run_id, format('stg.%I', v_mirror || '_changes'), p_batch);
   end if;
   execute format('create temporary table headrace_snapshot on commit drop as select %s from mrr.%I with no data',
     etl.column_list(v_id, '%1$I'), v_mirror);

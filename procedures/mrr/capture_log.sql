@@ -22,7 +22,7 @@ begin
                      (select min(t.source_table_id) from etl.source_table t where t.pipeline = p_pipeline and t.source = p_source and t.capture = 'log'),
                      (select s.max_changes from etl.settings s)) r;
   is_more := v_stream.is_more;
-  v_counts := ((select count(*) from pg_temp.headrace_stream s where s.tag in ('I', 'U', 'D', 'T')), 0, 0, 0, 0);
+  v_counts := etl.counts(p_read => (select count(*) from pg_temp.headrace_stream s where s.tag in ('I', 'U', 'D', 'T')));
   p_steps := etl.end_step(p_steps, v_counts);
 
   if v_counts.rows_read > 0 then

@@ -11,7 +11,7 @@ declare
   v_id constant integer := (p_table).source_table_id;
   v_mirror constant text := (p_table).mirror;
   v_column constant text := (p_table).watermark_column;
-  v_type constant text := (select c.mirror_type from etl.source_column c where c.source_table_id = v_id and c.column_name = v_column);
+  v_type constant regtype := (select c.mirror_type::regtype from etl.source_column c where c.source_table_id = v_id and c.column_name = v_column);
   v_mark text;
   v_condition text := '';
   v_rows bigint;
@@ -24,7 +24,7 @@ begin
   limit 1;
   if v_mark is not null then
     execute format('select ($1::%1$s%2$s)::text', v_type,
-      coalesce(format(' - %L', (p_table).watermark_overlap) || case when v_type ~ '^(timestamp|date)' then '::interval' else '' end, '')) into v_mark using v_mark;
+      coalesce(format(' - %L', (p_table).watermark_overlap) || case when v_type::text ~ '^(timestamp|date)' then '::interval' else '' end, '')) into v_mark using v_mark;
     v_condition := format('%I >= %L', v_column, v_mark);
   end if;
 

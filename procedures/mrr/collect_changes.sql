@@ -1,7 +1,7 @@
 -- Contract: the rows of pg_temp.headrace_stream that concern one table, typed and masked as in the mirror, into
 -- pg_temp.headrace_log: I a new row, D an old row or key, U a row whose key stayed. A changed key is D and I; without a key an
 -- update is D and I. What the table's copy saw is left out, and all that lies before its last TRUNCATE. Returns whether
--- there was one, and whether the stream knows columns that are not registered.
+-- there was one, and whether the changes have columns that are not registered. Raises 55000 where old rows cannot be told.
 create or replace function mrr.collect_changes(p_table etl.source_table, out is_truncated boolean, out has_new_columns boolean)
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -11,6 +11,7 @@ declare
   v_columns constant text := etl.column_list(v_id, '%1$I');
   v_key text;
   v_last_truncate bigint;
+  v_is_unknown boolean;
 begin
   execute format('create temporary table headrace_log on commit drop as select %s, 0::bigint as _hr_seq, ''I''::"char" as _hr_op, null::text[] as _hr_kept, null::bigint as _hr_old from mrr.%I with no data',
     v_columns, (p_table).mirror);
@@ -20,11 +21,6 @@ begin
   from pg_temp.headrace_stream s
   cross join lateral mrr.decode_relation(s.message) r
   where s.tag = 'R' and r.schema_name = (p_table).source_schema and r.table_name = (p_table).source_name;
-  select coalesce(bool_or(c.name is not null), false) into has_new_columns
-  from pg_temp.headrace_relation r
-  cross join unnest(r.column_names) c (name)
-  where not exists (select from etl.source_column x where x.source_table_id = v_id and x.column_name = c.name);
-
   select max(s.seq) into v_last_truncate
   from pg_temp.headrace_stream s
   where s.tag = 'T' and not mrr.was_seen(s.xid, (p_table).copy_snapshot) and exists (
@@ -40,19 +36,34 @@ begin
   where s.tag in ('I', 'U', 'D') and s.seq > coalesce(v_last_truncate, 0)
     and ((p_table).copy_snapshot is null or not mrr.was_seen(s.xid, (p_table).copy_snapshot));
   drop table pg_temp.headrace_relation;
+  has_new_columns := exists (
+    select from (select distinct c.column_names from pg_temp.headrace_change c) r
+    cross join unnest(r.column_names) n (name)
+    where not exists (select from etl.source_column x where x.source_table_id = v_id and x.column_name = n.name));
 
-  perform mrr.type_changes(p_table, 'new_values', 'I', 'c.tag = ''I''');
+  execute mrr.typed_changes(p_table, 'new_values', 'I', 'c.tag = ''I''');
   if (p_table).key_columns is null then
     perform mrr.fill_kept_from_old();
-    perform mrr.type_changes(p_table, 'old_values', 'D', 'c.tag in (''U'', ''D'')');
-    perform mrr.type_changes(p_table, 'new_values', 'I', 'c.tag = ''U''');
+    execute mrr.typed_changes(p_table, 'old_values', 'D', 'c.tag in (''U'', ''D'')');
+    execute mrr.typed_changes(p_table, 'new_values', 'I', 'c.tag = ''U''');
   else
-    select string_agg(format('c.old_values[array_position(c.column_names, %1$L)] is distinct from c.new_values[array_position(c.column_names, %1$L)]', k.name), ' or ')
-    into v_key
-    from unnest((p_table).key_columns) k (name);
-    perform mrr.type_changes(p_table, 'new_values', 'U', format('c.tag = ''U'' and (c.old_values is null or not (%s))', v_key));
-    perform mrr.type_changes(p_table, 'old_values', 'D', format('c.tag = ''D'' or c.tag = ''U'' and c.old_values is not null and (%s)', v_key));
-    perform mrr.type_changes(p_table, 'new_values', 'I', format('c.tag = ''U'' and c.old_values is not null and (%s)', v_key), true);
+    v_key := array_to_string(array(
+      select format('c.old_values[array_position(c.column_names, %1$L)] is distinct from c.new_values[array_position(c.column_names, %1$L)]', k.name)
+      from unnest((p_table).key_columns) k (name)), ' or ');
+    execute mrr.typed_changes(p_table, 'new_values', 'U', format('c.tag = ''U'' and (c.old_values is null or not (%s))', v_key));
+    execute mrr.typed_changes(p_table, 'old_values', 'D', format('c.tag = ''D'' or c.tag = ''U'' and c.old_values is not null and (%s)', v_key));
+    execute mrr.typed_changes(p_table, 'new_values', 'I', format('c.tag = ''U'' and c.old_values is not null and (%s)', v_key), true);
+  end if;
+  execute format('select exists (select from pg_temp.headrace_log l where l._hr_op = ''D'' and (%s))',
+    coalesce(etl.key_list(v_id, 'l.%1$I is null', ' or '),
+             'exists (select from pg_temp.headrace_change c where c.tag in (''U'', ''D'') and c.old_kind is distinct from ''O'')'))
+    into v_is_unknown;
+  if v_is_unknown then
+    raise exception using
+      errcode = 'object_not_in_prerequisite_state',
+      message = format('the replica identity of %I.%I of source %s no longer tells which rows were changed', (p_table).source_schema, (p_table).source_name, (p_table).source),
+      hint = format('At the source: alter table %I.%I replica identity %s; Here then: call etl.rebuild(%L);', (p_table).source_schema, (p_table).source_name,
+                    case when (p_table).key_columns is null then 'full' else 'default' end, format('mrr.%I', (p_table).mirror));
   end if;
   drop table pg_temp.headrace_change;
   analyze pg_temp.headrace_log;

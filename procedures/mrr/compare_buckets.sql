@@ -10,7 +10,7 @@ declare
   v_here constant text := mrr.image_query(p_table, format('mrr.%I', (p_table).mirror), false);
   v_there constant text := mrr.image_query(p_table, format('%I.%I', (p_table).source_schema, (p_table).source_name), true);
   v_sums constant text := 'select q.bucket, count(*) as copies, sum(q.hash::numeric) as hash from (%s) q group by q.bucket';
-  v_buckets text;
+  v_buckets integer[];
   v_result etl.reconciliation;
 begin
   create temporary table headrace_bucket (bucket integer, copies bigint, hash numeric, is_source boolean) on commit drop;
@@ -18,17 +18,17 @@ begin
   insert into pg_temp.headrace_bucket select r.bucket, r.copies, r.hash, true from etl_ext.dblink_get_result(v_connection) r (bucket integer, copies bigint, hash numeric);
   perform etl.finish_query(v_connection);
   execute 'insert into pg_temp.headrace_bucket select s.*, false from (' || format(v_sums, v_here) || ') s';
-  select coalesce(sum(b.copies) filter (where b.is_source), 0), coalesce(sum(b.copies) filter (where not b.is_source), 0)
+  select coalesce(sum(b.copies) filter (where b.is_source), 0)::bigint, coalesce(sum(b.copies) filter (where not b.is_source), 0)::bigint
   into v_result.rows_source, v_result.rows_mirror
   from pg_temp.headrace_bucket b;
-  select count(*), string_agg(d.bucket::text, ', ') into v_result.buckets_different, v_buckets
+  select count(*)::integer, array_agg(d.bucket) into v_result.buckets_different, v_buckets
   from (select b.bucket from pg_temp.headrace_bucket b group by b.bucket
         having count(*) = 1 or min(b.copies) <> max(b.copies) or min(b.hash) <> max(b.hash)) d;
   drop table pg_temp.headrace_bucket;
 
   create temporary table headrace_difference (bucket integer, image text, copies_source bigint, copies_mirror bigint) on commit drop;
   if v_buckets is not null then
-    perform etl.send_query(v_connection, format('select q.bucket, q.image, count(*) from (%s) q where q.bucket in (%s) group by 1, 2', v_there, v_buckets));
+    perform etl.send_query(v_connection, format('select q.bucket, q.image, count(*) from (%s) q where q.bucket = any (%L) group by 1, 2', v_there, v_buckets));
     create temporary table headrace_image on commit drop as
     select r.bucket, r.image, r.copies from etl_ext.dblink_get_result(v_connection) r (bucket integer, image text, copies bigint);
     perform etl.finish_query(v_connection);
@@ -36,11 +36,12 @@ begin
       'insert into pg_temp.headrace_difference'
       ' select bucket, image, coalesce(s.copies, 0), coalesce(m.copies, 0)'
       ' from pg_temp.headrace_image s'
-      ' full join (select q.bucket, q.image, count(*) as copies from (%s) q where q.bucket in (%s) group by 1, 2) m using (bucket, image)'
-      ' where s.copies is distinct from m.copies', v_here, v_buckets);
+      ' full join (select q.bucket, q.image, count(*) as copies from (%s) q where q.bucket = any ($1) group by 1, 2) m using (bucket, image)'
+      ' where s.copies is distinct from m.copies', v_here)
+      using v_buckets;
     drop table pg_temp.headrace_image;
   end if;
-  select coalesce(sum(abs(d.copies_source - d.copies_mirror)), 0) into v_result.rows_different from pg_temp.headrace_difference d;
+  select coalesce(sum(abs(d.copies_source - d.copies_mirror)), 0)::bigint into v_result.rows_different from pg_temp.headrace_difference d;
   return v_result;
 end
 $$;

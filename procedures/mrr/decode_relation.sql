@@ -24,7 +24,7 @@ begin
   end loop;
   schema_name := v_strings[1];
   table_name := v_strings[2];
-  v_columns := mrr.int_at(p_message, v_at + 1, 2);
+  v_columns := mrr.int_at(p_message, v_at + 1, 2)::integer;
   v_at := v_at + 3;
   for v_column in 1..v_columns loop
     v_end := v_at + 1 + position('\x00'::bytea in substr(p_message, v_at + 2)) - 1;

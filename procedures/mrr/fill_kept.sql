@@ -17,15 +17,15 @@ begin
   end if;
   execute format('create index on pg_temp.headrace_log (%s, _hr_seq)', etl.key_list(v_id, '%1$I'));
   for v_column in select distinct k.name from pg_temp.headrace_log l cross join unnest(l._hr_kept) k (name) where l._hr_kept is not null loop
-    -- %2$s picks the rows to complete, o is the row that has their key (itself, or its old key)
+    -- %1$s picks the rows to complete, o is the row that has their key (itself, or its old key)
     v_sql := format(
-      'update pg_temp.headrace_log l set %1$I = case when p._hr_seq is null then m.%1$I else p.%1$I end'
+      'update pg_temp.headrace_log l set %3$I = case when p._hr_seq is null then m.%3$I else p.%3$I end'
       ' from pg_temp.headrace_log o'
-      ' left join lateral (select x.* from pg_temp.headrace_log x where %2$s and x._hr_seq < o._hr_seq and x._hr_op in (''I'', ''U'')'
+      ' left join lateral (select x.* from pg_temp.headrace_log x where %1$s and x._hr_seq < o._hr_seq and x._hr_op in (''I'', ''U'')'
       '                    and %3$L <> all (coalesce(x._hr_kept, ''{}'')) order by x._hr_seq desc limit 1) p on true'
-      ' left join mrr.%4$I m on %5$s'
+      ' left join mrr.%4$I m on %2$s'
       ' where %3$L = any (l._hr_kept) and o._hr_seq = coalesce(l._hr_old, l._hr_seq)',
-      v_column, etl.key_list(v_id, 'x.%1$I = o.%1$I', ' and '), v_column, (p_table).mirror, etl.key_list(v_id, 'm.%1$I = o.%1$I', ' and '));
+      etl.key_list(v_id, 'x.%1$I = o.%1$I', ' and '), etl.key_list(v_id, 'm.%1$I = o.%1$I', ' and '), v_column, (p_table).mirror);
     for v_seq in
       select l._hr_seq from pg_temp.headrace_log l where l._hr_old is not null and v_column = any (l._hr_kept) order by l._hr_seq
     loop

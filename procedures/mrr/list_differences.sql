@@ -2,6 +2,7 @@
 create or replace function mrr.list_differences(p_limit integer)
 returns setof etl.difference
 language plpgsql
+stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin

@@ -12,7 +12,7 @@ declare
   v_since constant timestamptz := clock_timestamp();
   v_fetch constant integer := (select s.fetch_size from etl.settings s);
   v_rows bigint;
-  v_total bigint := 0;
+  v_total bigint := 0::bigint;
 begin
   create temporary table headrace_stream (seq bigint generated always as identity, xid bigint not null, tag "char" not null, message bytea not null)
     on commit drop;
@@ -40,12 +40,13 @@ begin
   is_more := v_total >= p_limit;
   batch_end := p_fence;
   if is_more then
-    select '0/0'::pg_lsn + mrr.int_at(s.message, 10, 8) into strict batch_end
+    select greatest('0/0'::pg_lsn + mrr.int_at(s.message, 10, 8), p_position) into strict batch_end
     from pg_temp.headrace_stream s where s.tag = 'C' order by s.seq desc limit 1;
   end if;
   delete from pg_temp.headrace_stream s
   using pg_temp.headrace_stream b
-  where b.tag = 'B' and '0/0'::pg_lsn + mrr.int_at(b.message, 1, 8) < p_position and s.xid = b.xid;
+  where b.tag = 'B' and '0/0'::pg_lsn + mrr.int_at(b.message, 1, 8) < p_position and s.xid = b.xid
+    and s.tag <> 'R'; -- sent once, for all transactions that follow
   analyze pg_temp.headrace_stream;
 end
 $$;

@@ -52,7 +52,7 @@ begin
   insert into etl.difference (reconciliation_id, number, bucket, row_image, copies_source, copies_mirror)
   select v_id, d.number, d.bucket, d.row_image, d.copies_source, d.copies_mirror from unnest(v_differences) d;
   p_different := v_result.rows_different;
-  outcome.steps := etl.end_step(v_steps, (v_result.rows_source, 0, 0, 0, 0)::etl.row_counts);
+  outcome.steps := etl.end_step(v_steps, etl.counts(p_read => v_result.rows_source));
 end
 $$;
 

@@ -6,7 +6,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_counts etl.row_counts := (0, 0, 0, 0, 0);
+  v_counts etl.row_counts := etl.counts();
   v_change_set record;
   v_read bigint;
 begin

@@ -15,7 +15,7 @@ declare
   v_released bigint;
 begin
   if not exists (select from stg.quarantine q where q.mirror = v_mirror) then
-    return 0;
+    return 0::bigint;
   end if;
   execute format('select exists (select from %s c where c._hr_batch = $1 and c._hr_op = ''T'')', v_changes) into v_is_truncated using p_batch;
   if v_is_truncated then
