@@ -86,6 +86,22 @@ def test_late_commits_are_not_missed(source: Flow, keyed: bool) -> None:
     assert source.warehouse.value("select count(*) from etl.watermark") <= 2
 
 
+@keyed_and_keyless
+def test_late_commit_of_the_newest_transaction(source: Flow, keyed: bool) -> None:
+    """A transaction that no snapshot lists, for it is the newest of all, can have written below the mark too."""
+    watched(source, f"create table public.t (id int {'primary key' if keyed else ''}, at int)")
+    with source.operational.connect(autocommit=False) as early, source.operational.connect(autocommit=False) as late:
+        early.execute("select pg_current_xact_id()")
+        late.execute("insert into public.t values (2, 2)")
+        early.execute("insert into public.t values (10, 10)")
+        early.commit()
+        source.run(PIPELINE)
+        source.run(PIPELINE)
+        late.commit()
+    source.run(PIPELINE)
+    source.assert_mirror_equals_source("public.t")
+
+
 @pytest.mark.parametrize(
     ("kind", "overlap", "late"), [("int", "5", "96"), ("timestamp", "5 s", "'2024-01-01 00:01:36'")]
 )
