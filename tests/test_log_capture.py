@@ -7,6 +7,7 @@ import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 import pytest
@@ -227,11 +228,11 @@ def test_sample_in_dwh(operational: Database, warehouse: Database) -> None:
 
 def test_masks(source: Flow) -> None:
     """Dropped, hashed and truncated columns are masked in changes as in copies; hashes are the same in both."""
-    logged_masks = {"drop_columns": ["gone"], "hash_columns": ["mail"], "truncate_columns": '{"code": 2}'}
+    masks: dict[str, Any] = {"drop_columns": ["gone"], "hash_columns": ["mail"], "truncate_columns": '{"code": 2}'}
     source.operational.execute("create table public.t (id int primary key, gone text, mail text, code text)")
     source.operational.execute("insert into public.t values (1, 'g', 'm', 'code')")
     may_replicate(source.operational)
-    add_log_table(source, "public.t", **logged_masks)
+    add_log_table(source, "public.t", **masks)
     source.run(PIPELINE)
     source.operational.execute("insert into public.t values (2, 'g', 'm', 'code'), (3, null, null, null)")
     source.operational.execute("update public.t set gone = 'h'")

@@ -23,7 +23,8 @@ def watched(flow: Flow, statement: str, **options: object) -> Flow:
 def read(flow: Flow) -> int:
     """Return how many rows the last run read."""
     rows: int = flow.warehouse.value(
-        "select sum(rows_read)::int from etl.step_log where step = 't' and run_id = (select max(run_id) from etl.run_log)"
+        "select sum(rows_read)::int from etl.step_log"
+        " where step = 't' and run_id = (select max(run_id) from etl.run_log)"
     )
     return rows
 
@@ -60,7 +61,7 @@ def test_only_what_is_new_is_read(source: Flow, kind: str, value: str, keyed: bo
 
 @keyed_and_keyless
 def test_late_commits_are_not_missed(source: Flow, keyed: bool) -> None:
-    """What a transaction that was open at a read commits later, below the mark, is found, and so is what came meanwhile."""
+    """What a transaction that was open at a read commits later, below the mark, is found, as is what came meanwhile."""
     watched(
         source,
         f"create table public.t (id int {'primary key' if keyed else ''}, at int); insert into public.t values (1, 1)",
@@ -130,7 +131,8 @@ def test_endless_marks(source: Flow, kind: str, odd: list[str], keyed: bool) -> 
     rows = ", ".join(f"({10 + number}, '{value}')" for number, value in enumerate(odd))
     watched(
         source,
-        f"create table public.t (id int {'primary key' if keyed else ''}, at {kind}); insert into public.t values (1, {first}), {rows}",
+        f"create table public.t (id int {'primary key' if keyed else ''}, at {kind});"
+        f" insert into public.t values (1, {first}), {rows}",
     )
     for statement in (f"insert into public.t values (2, {second})", f"insert into public.t values (20, '{odd[0]}')"):
         source.operational.execute(statement)
