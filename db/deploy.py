@@ -234,7 +234,7 @@ def make_source_role(home: Home, dsn: str) -> str:
 
 
 def publish(dsn: str, publication: str) -> None:
-    """Let the sample's tables be captured by log, as the DBA of another source does by hand."""
+    """Let the sample's tables be captured by log, as the DBA of another source does by hand; again changes nothing."""
     tables = ", ".join(SAMPLE)
     psql.run(dsn, "-v", f"publication={publication}", "-v", f"tables={tables}", "-f", str(SOURCE_SCRIPT))
 
@@ -352,11 +352,14 @@ def register(warehouse: str, source: str, publisher: str | None = None) -> list[
         check_place(connection, source, embedded=publisher is not None)
         add_source(connection, SOURCE, source)
         try:
-            known = connection.execute(
-                "select source_schema || '.' || source_name from etl.source_table where source = %s", [SOURCE]
-            ).fetchall()
-            missing = [table for table in tables if (table,) not in known]
-            if publisher and missing:
+            known = dict(
+                connection.execute(
+                    "select source_schema || '.' || source_name, capture from etl.source_table where source = %s",
+                    [SOURCE],
+                ).fetchall()
+            )
+            missing = [table for table in tables if table not in known]
+            if publisher and any(known.get(table, "log") == "log" for table in tables):
                 publish(publisher, *connection.execute("select etl.slot_name('sales')").fetchone() or ())
             for table in missing:
                 connection.execute(

@@ -8,9 +8,9 @@
 -- Run it again for another schema, and when tables were added. From a table with row level security the role gets the rows
 -- that the policies show it. Needs PostgreSQL 13 or newer.
 --
--- For capture by log name all tables of a pipeline too, and what they are published as; etl.add_table(...) says the name:
+-- For capture by log name the tables of a pipeline too, and what they are published as; etl.add_table(...) says the name:
 --
---   psql -d shop -v publication=headrace_..._1 -v tables='public.customers, public.sales' -f source.sql
+--   psql -d shop -v publication=headrace_..._shop -v tables='public.customers, public.sales' -f source.sql
 --
 -- The role may then replicate, the tables are published, and those without a primary key, which is a replica identity by
 -- itself, tell their old rows whole: without that the application's own UPDATE and DELETE on them would fail. The server
@@ -45,7 +45,10 @@ grant select on all tables in schema :"schema" to :"role";
   \if :is_unpublished
     create publication :"publication" with (publish_via_partition_root = true);
   \endif
-  alter publication :"publication" set table :tables;
+  select format('alter publication %I add table %s', :'publication', t.relation)
+  from (select btrim(n)::regclass as relation from unnest(string_to_array(:'tables', ',')) n) t
+  where not exists (select from pg_catalog.pg_publication_rel r join pg_catalog.pg_publication p on p.oid = r.prpubid
+                    where p.pubname = :'publication' and r.prrelid = t.relation) \gexec
   select format('alter table %s replica identity full', c.oid::regclass)
   from pg_catalog.pg_publication p
   join pg_catalog.pg_publication_rel r on r.prpubid = p.oid

@@ -3,11 +3,19 @@
 -- etl.settings.publish_changes changes, always with a whole batch, and returns outcome.more if batches still wait. Then
 -- the checks judge the result (write, audit, publish): one of severity error that finds a row rolls everything back. Alone (run_id null) it opens and
 -- closes a run of its own; inside etl.run() the caller commits, or rolls back and logs the returned failure.
--- Invariant: no error leaves it. A failure is rolled back to its start, so readers of dwh never see half a batch.
+-- Invariant: no error leaves it. A failure is rolled back to its start, so readers of dwh never see half a batch. The text
+-- forms are pinned as in mrr.capture, because quarantined rows are found again by theirs.
 create or replace procedure dwh.publish(pipeline text, inout run_id bigint default null, inout outcome etl.outcome default null)
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
+set datestyle = iso
+set intervalstyle = postgres
+set timezone = 'UTC'
+set extra_float_digits = 1
+set bytea_output = hex
+set xmlbinary = base64
+set xmloption = content
 as $$
 #variable_conflict use_column
 declare

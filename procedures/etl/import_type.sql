@@ -1,4 +1,5 @@
--- Contract: the name of the type that values of a source type have in the mirror. Built-in types keep their name; enum,
+-- Contract: the name of the type that values of a source type have in the mirror. Built-in types keep their name, save
+-- those that name objects of the source (regclass and its kin, aclitem), which become text; enum,
 -- domain and composite types that are missing here are made in the source's schema (a domain without its checks: the
 -- source already made them); a type of an extension is used if it is installed here; anything else is mirrored as text, in
 -- its exact text form, and a notice says so.
@@ -21,7 +22,9 @@ begin
     ' from pg_type t join pg_namespace n on n.oid = t.typnamespace where t.oid = %s', p_modifier, p_type))
     r (full_name text, schema_name text, type_name text, kind "char", element oid, base oid, base_modifier integer, relation oid);
 
-  if v_type.schema_name = 'pg_catalog' and to_regtype(v_type.full_name) is not null then
+  if v_type.schema_name = 'pg_catalog' and v_type.type_name ~ '^_?(reg[a-z]+|aclitem)$' then
+    return 'text'; -- a name in the source's own catalogue, which means nothing here
+  elsif v_type.schema_name = 'pg_catalog' and to_regtype(v_type.full_name) is not null then
     return v_type.full_name;
   elsif v_type.element <> 0 then
     return etl.import_type(p_source, v_type.element, -1) || '[]';

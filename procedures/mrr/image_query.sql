@@ -9,7 +9,7 @@ set search_path = pg_catalog, pg_temp
 as $$
   select format('select i.image, (hashtextextended(i.image, 0) & 1023)::integer as bucket, hashtextextended(i.image, 1) as hash'
                 ' from (select row(%s)::text collate "C" as image from %s r) i',
-                string_agg(format(case when p_is_source and c.mask = 'truncate' then 'left(r.%1$I::text, %2$s)' else 'r.%1$I' end, c.column_name, c.mask_length), ', ' order by c.position),
+                string_agg(format(case when p_is_source and c.mask = 'truncate' then 'case when r.%1$I is not null then left(format(''%%s'', r.%1$I), %2$s) end' else 'r.%1$I' end, c.column_name, c.mask_length), ', ' order by c.position),
                 p_relation)
   from etl.source_column c
   where c.source_table_id = (p_table).source_table_id and coalesce(c.mask, '') not in ('drop', 'hash')

@@ -1,5 +1,6 @@
 -- Contract: copies a source table, as the open snapshot shows it, into p_target, which has the mirror's columns; masks are
--- applied on the way, so unmasked values are never stored here. With p_batch the target is a change set, and each row an insert.
+-- applied on the way, to the text form that the type itself writes (a cast to text writes some, as boolean, otherwise, and
+-- the log does not), so unmasked values are never stored here. With p_batch the target is a change set, and each row an insert.
 -- p_condition limits the rows. Returns the rows read. Reads in fetches, so memory stays flat and progress is seen.
 create or replace function mrr.read_source(
   p_table etl.source_table, p_run_id bigint, p_target text, p_batch bigint default null, p_condition text default '')
@@ -31,7 +32,9 @@ begin
 
   perform etl.show_progress(p_run_id, 'c', v_id, 0, v_expected, v_since);
   perform etl.send_query(v_connection, format('declare headrace_rows no scroll cursor for select %s from %s%s',
-    (select string_agg(format(case c.mask when 'hash' then '%1$I::text' when 'truncate' then 'left(%1$I::text, %2$s)' else '%1$I' end,
+    (select string_agg(format(case c.mask when 'hash' then 'case when %1$I is not null then format(''%%s'', %1$I) end'
+                                  when 'truncate' then 'case when %1$I is not null then left(format(''%%s'', %1$I), %2$s) end'
+                                  else '%1$I' end,
                               c.column_name, c.mask_length), ', ' order by c.position)
      from etl.source_column c where c.source_table_id = v_id and c.mask is distinct from 'drop'),
     v_relation, coalesce(' where ' || nullif(p_condition, ''), '')));
