@@ -17,7 +17,7 @@ LAST_RUNS = """
     select r.run_id as run, r.pipeline, r.action, r.status, r.started_from as "from", r.started_by as by,
            r.started_at as started, coalesce(r.finished_at, clock_timestamp()) - r.started_at as took,
            (select sum(s.rows_inserted + s.rows_updated + s.rows_deleted)::bigint
-            from etl.step_log s where s.run_id = r.run_id and s.phase = 'capture') as changes
+            from etl.step_log s where s.run_id = r.run_id and s.phase = 'capture' and s.status = 'succeeded') as changes
     from etl.run_log r
     order by r.run_id desc
     limit 5

@@ -115,7 +115,7 @@ def test_check_that_fails_itself(sales: Flow) -> None:
         ("'sales', 'x', 'warn', 'select * from dwh.nope'", "42P01", "check x of pipeline sales does not work"),
         ("'sales', 'x', 'warn', 'delete from dwh.fact_sales'", "42601", "check x of pipeline sales does not work"),
         (
-            "'sales', 'x', 'warn', 'select 1) q; drop table dwh.fact_sales; select from (select 1'",
+            "'sales', 'x', 'warn', 'select 1) q) t; drop table dwh.fact_sales; select from (select from (select 1'",
             "42P11",
             "check x of pipeline sales does not work",
         ),

@@ -43,6 +43,8 @@ def test_passing_failures_are_tried_again(sales: Flow, sqlstate: str, table: str
     assert attempts(sales, step) == [(1, "failed"), (2, "failed"), (3, "succeeded")]
     assert errors(sales) == [(sqlstate, step, "made to fail")] * 2
     assert sales.warehouse.value("select count(*) from etl.batch") == 1
+    (message,) = sales.last_run("message")
+    assert message == "19 rows read, 19 changes captured, 19 published, 6 rows quarantined"
     assert_all_arrived(sales)
 
 

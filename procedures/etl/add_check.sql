@@ -1,6 +1,6 @@
 -- Contract: registers a check of a pipeline, or changes it: a query that returns the offending rows. It runs as headrace_owner
 -- at the end of every publish that changed something, before readers see it; error stops the publish, warn logs. The
--- query is tried at once; what it finds now does not matter. It is tried by a cursor, which takes a single query only.
+-- query is tried at once; what it finds now does not matter. It is tried in a loop, which takes a single query only.
 create or replace procedure etl.add_check(pipeline text, name text, severity text, query text)
 language plpgsql
 security definer
@@ -10,7 +10,7 @@ as $$
 declare
   v_pipeline constant text := add_check.pipeline;
   v_query constant text := rtrim(add_check.query, E' \t\n;');
-  v_tried refcursor;
+  v_rows bigint;
 begin
   if not exists (select from etl.pipeline p where p.pipeline = v_pipeline) then
     raise exception using
@@ -32,8 +32,9 @@ begin
   values (v_pipeline, add_check.name, add_check.severity, v_query)
   on conflict (pipeline, check_name) do update set severity = excluded.severity, query = excluded.query, enabled = true;
   begin
-    open v_tried for execute format(E'select from (%s\n) q limit 0', v_query);
-    close v_tried;
+    for v_rows in execute format(E'select count(*) from (select from (%s\n) q limit 0) t', v_query) loop
+      exit when v_rows = 0;
+    end loop;
   exception when others then
     raise exception using
       errcode = sqlstate,

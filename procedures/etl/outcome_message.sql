@@ -20,6 +20,7 @@ as $$
            coalesce(sum(x.rows_inserted + x.rows_updated + x.rows_deleted) filter (where x.phase = 'capture'), 0) as rows_captured,
            coalesce(sum(x.rows_quarantined), 0) as rows_quarantined
     from unnest((p_outcome).steps) x
+    where x.status = 'succeeded'
   ) s
   cross join (
     select coalesce(sum(b.rows_changed), 0) as rows_published from etl.batch b where b.published_run_id = p_run_id

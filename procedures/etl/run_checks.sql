@@ -1,5 +1,6 @@
 -- Contract: runs the enabled checks of a pipeline on what the open publish has written and returns their outcomes with a
--- bounded sample of the offending rows. A check whose query fails stops the publish with the query's own SQLSTATE.
+-- bounded sample of the offending rows. A check whose query fails stops the publish with the query's own SQLSTATE. The
+-- loop takes a single query only.
 create or replace function etl.run_checks(p_pipeline text)
 returns etl.check_report[]
 language plpgsql
@@ -8,17 +9,16 @@ as $$
 declare
   v_rule etl.check_rule;
   v_limit constant integer := (select s.check_sample from etl.settings s);
-  v_reports etl.check_report[] := '{}';
+  v_reports etl.check_report[] := array[]::etl.check_report[];
   v_rows bigint;
   v_sample jsonb;
-  v_found refcursor;
 begin
   for v_rule in select r.* from etl.check_rule r where r.pipeline = p_pipeline and r.enabled order by r.check_id loop
     begin
-      open v_found for execute format(E'select count(*), jsonb_agg(to_jsonb(q) - ''_hr_number'') filter (where q._hr_number <= $1)'
-                                      ' from (select c.*, row_number() over () as _hr_number from (%s\n) c) q', v_rule.query) using v_limit;
-      fetch v_found into v_rows, v_sample;
-      close v_found;
+      for v_rows, v_sample in execute format(E'select count(*), jsonb_agg(to_jsonb(q) - ''_hr_number'') filter (where q._hr_number <= $1)'
+                                     ' from (select c.*, row_number() over () as _hr_number from (%s\n) c) q', v_rule.query) using v_limit loop
+        null;
+      end loop;
     exception when others then
       raise exception using
         errcode = sqlstate,
