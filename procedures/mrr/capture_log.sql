@@ -30,7 +30,7 @@ begin
       select t.* from etl.source_table t
       where t.pipeline = p_pipeline and t.source = p_source and t.capture = 'log' and t.enabled order by t.source_table_id
     loop
-      p_steps := p_steps || etl.begin_step('capture', v_table.mirror, p_batch);
+      p_steps := p_steps || etl.begin_step('capture', v_table.mirror, p_batch, p_steps[cardinality(p_steps)].attempt);
       select c.* into v_changes from mrr.collect_changes(v_table) c;
       if v_changes.is_truncated then
         execute format('insert into stg.%I (_hr_batch, _hr_op) values ($1, ''T'')', v_table.mirror || '_changes') using p_batch;

@@ -1,0 +1,40 @@
+-- Contract: registers a check of a pipeline, or changes it: a query that returns the offending rows. It runs as headrace_owner
+-- at the end of every publish that changed something, before readers see it; error stops the publish, warn logs. The
+-- query is tried at once; what it finds now does not matter.
+create or replace procedure etl.add_check(pipeline text, name text, severity text, query text)
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_pipeline constant text := add_check.pipeline;
+begin
+  if not exists (select from etl.pipeline p where p.pipeline = v_pipeline) then
+    raise exception using
+      errcode = 'undefined_object',
+      message = format('there is no pipeline %s', v_pipeline),
+      hint = 'The registered ones: select * from etl.pipeline;';
+  elsif coalesce(add_check.severity, '') not in ('warn', 'error') then
+    raise exception using
+      errcode = 'invalid_parameter_value',
+      message = format('a check cannot have severity %s', coalesce(add_check.severity, 'null')),
+      hint = 'Use error, which stops the publish, or warn, which only logs.';
+  end if;
+  insert into etl.check_rule (pipeline, check_name, severity, query)
+  values (v_pipeline, add_check.name, add_check.severity, rtrim(add_check.query, E' \t\n;'))
+  on conflict (pipeline, check_name) do update set severity = excluded.severity, query = excluded.query, enabled = true;
+  begin
+    execute format('select from (%s) q limit 0', rtrim(add_check.query, E' \t\n;'));
+  exception when others then
+    raise exception using
+      errcode = sqlstate,
+      message = format('check %s of pipeline %s does not work: %s', add_check.name, v_pipeline, sqlerrm),
+      hint = 'A check is one SELECT that returns the offending rows, with every table named by its schema.';
+  end;
+end
+$$;
+
+comment on procedure etl.add_check(text, text, text, text) is
+  'Registers a check. pipeline: whose publishes it judges; name: its name; severity: error or warn; query: SELECT that returns the offending rows. Raises 42704, 22023, or the query''s own error. For the administrator (member of headrace_owner).';
+revoke all on procedure etl.add_check(text, text, text, text) from public;
