@@ -91,7 +91,10 @@ def test_changes_arrive(source: Flow, keyed: bool) -> None:
 def test_unchanged_large_values(source: Flow, keyed: bool) -> None:
     """A large value that an update left alone is not sent, and is not lost either."""
     logged(
-        source, made(keyed), LARGE, "insert into public.t select n, 'a', repeat(n::text, 9000) from generate_series(1, 8) n"
+        source,
+        made(keyed),
+        LARGE,
+        "insert into public.t select n, 'a', repeat(n::text, 9000) from generate_series(1, 8) n",
     )
     for change in (
         "update public.t set a = 'b' where id = 1",
@@ -233,7 +236,9 @@ def test_masks(source: Flow) -> None:
     source.operational.execute("update public.t set gone = 'h'")
     source.run(PIPELINE)
     assert changes(source) == (2, 0, 0)
-    rows = source.warehouse.query("select id, code, mail is null, count(*) over (partition by mail) from mrr.t order by 1")
+    rows = source.warehouse.query(
+        "select id, code, mail is null, count(*) over (partition by mail) from mrr.t order by 1"
+    )
     assert rows == [(1, "co", False, 2), (2, "co", False, 2), (3, None, True, 1)]
 
 
@@ -285,6 +290,7 @@ def test_copy_while_written_to(source: Flow, keyed: bool) -> None:
     with writers(source.operational, *statements, settings="set synchronous_commit = off"):
         for _ in range(6):
             source.run(PIPELINE)
+    source.operational.execute("insert into public.t values (0, 'flushes all before it', null)")
     source.run(PIPELINE)
     source.assert_mirror_equals_source("public.t")
     assert gaps(source) == []
@@ -328,19 +334,27 @@ def test_commit_that_waits_while_the_slot_is_made(source: Flow) -> None:
         (pid,) = second.execute("select pg_current_xact_id()::text").fetchone() or ("",)
         first.commit()
         wait_until(lambda: admin.query(f"{waits} and transactionid::text = %s", [0, pid]))
+        stop = threading.Event()
         admin.execute("alter system set synchronous_standby_names = 'nobody'")
         admin.execute("select pg_reload_conf()")
         try:
             wait_until(lambda: third.execute("show synchronous_standby_names").fetchone() == ("nobody",))
             third.execute("set synchronous_commit = on")
-            stuck = threading.Thread(target=third.execute, args=["insert into public.t values (3)"], daemon=True)
+
+            def write() -> None:  # until a commit hangs, which it does once the server has taken in the setting
+                for number in range(3, 1000):
+                    if not stop.wait(0.02):
+                        third.execute(f"insert into public.t values ({number})")
+
+            stuck = threading.Thread(target=write, daemon=True)
             stuck.start()
             wait_until(lambda: admin.query("select from pg_catalog.pg_stat_activity where wait_event = 'SyncRep'"))
             second.execute("set local synchronous_commit = local")
             second.commit()
-            with contextlib.suppress(AssertionError, psycopg.Error):
-                making._thread.join(2)
+            with contextlib.suppress(pytest.fail.Exception):
+                wait_until(lambda: not making.is_working, timeout=2)
         finally:
+            stop.set()
             admin.execute("alter system reset synchronous_standby_names")
             admin.execute("select pg_reload_conf()")
         stuck.join(10)
@@ -366,7 +380,9 @@ def test_blocked_slot_names_the_transaction(source: Flow) -> None:
         blocker.execute("prepare transaction 'left behind'")
         with raises("55P03"):
             source.run(PIPELINE)
-        assert "left behind" in source.warehouse.value("select max(detail) from etl.procedure_errors where error_id > 1")
+        assert "left behind" in source.warehouse.value(
+            "select max(detail) from etl.procedure_errors where error_id > 1"
+        )
     source.operational.execute("commit prepared 'left behind'")
     source.run(PIPELINE)
     source.assert_mirror_equals_source("public.t")
@@ -405,7 +421,9 @@ def test_idle_slot_holds_no_wal(source: Flow) -> None:
     """Other tables' writes do not pin WAL: each run advances the slot to the end of the log."""
     logged(source, KEYED)
     source.operational.execute("create table public.other as select repeat('x', 1000) from generate_series(1, 20000)")
-    behind = "select pg_current_wal_lsn() - confirmed_flush_lsn from pg_catalog.pg_replication_slots where slot_name = %s"
+    behind = (
+        "select pg_current_wal_lsn() - confirmed_flush_lsn from pg_catalog.pg_replication_slots where slot_name = %s"
+    )
     assert source.operational.value(behind, slots(source)) > 4_000_000
     source.run(PIPELINE)
     assert source.operational.value(behind, slots(source)) < 100_000
@@ -420,7 +438,9 @@ def test_replay_skips_what_is_in_a_batch(source: Flow, keyed: bool) -> None:
     logged(source, made(keyed), ROWS)
     for number in range(3):
         source.operational.execute("insert into public.t values (%s, 'x', null)", [100 + number])
-        source.operational.execute(f"update public.t set a = 'y' where id = 5; delete from public.t where id = {number}")
+        source.operational.execute(
+            f"update public.t set a = 'y' where id = 5; delete from public.t where id = {number}"
+        )
         source.warehouse.execute("call mrr.capture(%s)", [PIPELINE])
         source.assert_mirror_equals_source("public.t")
     assert source.operational.value(
@@ -489,7 +509,9 @@ def test_gaps_are_mended(source: Flow, keyed: bool, gap: str) -> None:
     """A lost slot, one ahead of the batches, another source: noticed, logged, and mended by a comparison."""
     logged(source, made(keyed), ROWS)
     (slot,) = slots(source)
-    source.operational.execute("insert into public.t values (11, 'x', null), (11, 'y', null)" if not keyed else "select")
+    source.operational.execute(
+        "insert into public.t values (11, 'x', null), (11, 'y', null)" if not keyed else "select"
+    )
     source.operational.execute("insert into public.t values (12, 'x', null); delete from public.t where id < 4")
     match gap:
         case "is gone":
@@ -521,11 +543,14 @@ def test_clone_leaves_its_origin_alone(
     clone = server.database(f"{source.warehouse.name}_clone")
     admin.execute(f"create database {clone.name} template {source.warehouse.name}")
     try:
+        clone.execute("begin; call etl.drop_slots(); rollback")
+        assert slots(source) == origin, "a clone has dropped its origin's slot"
         source.operational.execute("insert into public.t values (20, 'x', null)")
         copy = Flow(source.operational, clone)
         try:
             copy.run(PIPELINE)
         except psycopg.Error as error:
+            source.operational.execute("insert into public.t values (30, 'x', null)")
             hint = error.diag.message_hint or ""
             statement = hint.split("as its DBA: ")[1].split(";")[0]
             source.operational.execute(statement)
@@ -569,7 +594,7 @@ CHANGED = {
 def test_changed_columns(source: Flow, keyed: bool, policy: str) -> None:
     """A changed column is noticed before a row is misread: taken over, or refused until it is accepted."""
     failures = {}
-    for name, change in CHANGED.items():
+    for name, change in CHANGED.items() if policy == "evolve" else [*CHANGED.items()][:1] + [*CHANGED.items()][4:6]:
         try:
             changed_columns(source, keyed, policy, change)
         except (AssertionError, psycopg.Error):
@@ -644,6 +669,25 @@ def test_dropped_and_made_anew(source: Flow) -> None:
     source.assert_mirror_equals_source("public.t")
 
 
+def test_lost_publication(source: Flow) -> None:
+    """A publication that was dropped and made anew: what came in between cannot be read, and is compared instead."""
+    logged(source, KEYED, ROWS)
+    (publication,) = publications(source)
+    source.operational.execute("insert into public.t values (20, 'before', null)")
+    source.operational.execute(f"drop publication {publication}")
+    source.operational.execute("update public.t set a = 'between' where id = 1")
+    with raises("55000", message="no longer publishes", hint=f"create publication {publication}"):
+        source.run(PIPELINE)
+    source.operational.execute("delete from public.t where id = 2")
+    source.operational.execute(
+        f"create publication {publication} for table public.t with (publish_via_partition_root = true)"
+    )
+    source.run(PIPELINE)
+    source.assert_mirror_equals_source("public.t")
+    source.operational.execute("insert into public.t values (30, 'after', null)")
+    follow(source)
+
+
 def test_changed_replica_identity(source: Flow) -> None:
     """A replica identity that no longer tells whole rows of a keyless table is refused, not misread."""
     logged(source, KEYLESS, ROWS)
@@ -670,7 +714,9 @@ def test_partitions(source: Flow) -> None:
         "create table public.t2 partition of public.t for values from (100) to (200)",
         "insert into public.t select n * 20, 'a' from generate_series(0, 9) n where n <> 6",
     )
-    source.operational.execute("update public.t set a = 'b' where id = 0; update public.t set id = id + 100 where id = 20")
+    source.operational.execute(
+        "update public.t set a = 'b' where id = 0; update public.t set id = id + 100 where id = 20"
+    )
     source.operational.execute("insert into public.t2 values (199, 'direct'); delete from public.t1 where id = 40")
     follow(source)
     source.operational.execute("insert into public.t values (1, 'x'), (101, 'x')")
@@ -744,9 +790,7 @@ def test_inserts_only(source: Flow) -> None:
         ),
     ],
 )
-def test_refusals(
-    source: Flow, statement: str, options: dict[str, object], message: str, remedy_has: str
-) -> None:
+def test_refusals(source: Flow, statement: str, options: dict[str, object], message: str, remedy_has: str) -> None:
     """A table that log capture would misread, or whose application it would break, is refused with what to do."""
     may_replicate(source.operational)
     source.operational.execute(statement)
@@ -779,7 +823,9 @@ def test_publication_by_the_dba(source: Flow) -> None:
     source.add_table("public.t", PIPELINE, capture="log")
     assert source.warehouse.query("select * from etl.check_source('op') where severity = 'error'") == []
     source.operational.execute(f"alter publication {publications(source)[0]} drop table public.t")
-    assert "not in publication" in source.warehouse.value("select finding from etl.check_source('op') where severity = 'error'")
+    assert "not in publication" in source.warehouse.value(
+        "select finding from etl.check_source('op') where severity = 'error'"
+    )
 
 
 @pytest.mark.parametrize("read_only", [True, False])

@@ -130,6 +130,7 @@ alter type etl.outcome add attribute more boolean;
 drop procedure if exists etl.add_table(text, text, text, text, text[], text, text[], text[], jsonb);
 drop function if exists etl.check_columns(etl.source_table);
 drop function if exists etl.open_run(text, text, boolean, boolean, boolean);
+drop function if exists etl.open_snapshot(text, bigint);
 drop function if exists etl.source_columns(text, text, text);
 drop function if exists mrr.read_source(etl.source_table, bigint, text, text, text);
 drop function if exists mrr.compare_keyed(etl.source_table, bigint);

@@ -11,7 +11,7 @@ declare
 begin
   perform pg_advisory_xact_lock(etl.lock_class(), p.pipeline_id) from etl.pipeline p order by p.pipeline_id;
   update etl.pipeline p set paused_at = clock_timestamp(), pause_reason = 'its slots were dropped' where p.paused_at is null;
-  for v_slot in select s.* from etl.slot s loop
+  for v_slot in select s.* from etl.slot s where s.slot_name = etl.slot_name(s.pipeline) loop -- not those of a copy's origin
     begin
       perform etl.connect_source(v_slot.source);
       perform from etl_ext.dblink('headrace_' || v_slot.source, format(

@@ -1,7 +1,8 @@
 -- Contract: after it the pipeline has a slot at the source that continues exactly where its batches end. Where it does not,
 -- changes are missing: the slot is lost, gone or has another name (this warehouse is a clone), it is ahead of the batches
 -- (this warehouse was restored from a backup), or the source is another server or on another timeline (restored, failed
--- over). Each such gap is logged and mended: a new slot, and every log table is compared with its source.
+-- over). Each such gap is logged and mended: a new slot, and every log table is compared with its source. A table that joins a
+-- slot has to wait, once, for the transactions that may have written to it before it was published; copy_snapshot says it did.
 create or replace function etl.ensure_slot(p_pipeline text, p_source text, p_run_id bigint)
 returns void
 language plpgsql
@@ -11,6 +12,7 @@ declare
   v_slot etl.slot;
   v_state record;
   v_gap text;
+  v_snapshot text;
 begin
   select s.* into v_slot from etl.slot s where s.pipeline = p_pipeline and s.source = p_source;
   if found then
@@ -25,6 +27,11 @@ begin
       when v_state.flushed < v_slot.position then format('the source''s WAL ends at %s, before %s, where the batches end: it was restored', v_state.flushed, v_slot.position)
     end;
     if v_gap is null then
+      if exists (select from etl.source_table t where t.pipeline = p_pipeline and t.source = p_source and t.capture = 'log' and t.copied_at is null and t.copy_snapshot is null) then
+        v_snapshot := etl.await_transactions(p_source);
+        update etl.source_table t set copy_snapshot = v_snapshot
+        where t.pipeline = p_pipeline and t.source = p_source and t.capture = 'log' and t.copied_at is null;
+      end if;
       return;
     end if;
   end if;

@@ -12,7 +12,7 @@ declare
   v_timeout constant interval := (select s.slot_timeout from etl.settings s);
   v_state record;
   v_position pg_lsn;
-  v_blockers text;
+  v_snapshot text;
 begin
   select s.* into v_state from etl.slot_state(p_source, v_slot_name) s;
   if v_state.slot_exists then
@@ -26,26 +26,27 @@ begin
     perform etl_ext.dblink_exec(v_connection, 'set statement_timeout = 0');
   exception when sqlstate '57014' then
     perform etl.connect_source(p_source); -- a cancel of our own ends here again, at the next wait
-    select string_agg(r.blocker, '; ') into v_blockers
-    from etl_ext.dblink(v_connection,
-      'select format(''%s since %s'', ''backend '' || a.pid || '' ('' || a.application_name || '')'', a.xact_start)'
-      ' from pg_stat_activity a where a.backend_xid is not null and a.pid <> pg_backend_pid()'
-      ' union all select format(''prepared transaction %L since %s'', p.gid, p.prepared) from pg_prepared_xacts p')
-      r (blocker text);
     perform from etl_ext.dblink(v_connection, format('select pg_drop_replication_slot(slot_name)::text from pg_replication_slots where slot_name = %L and not active', v_slot_name)) r (ok text);
     raise exception using
       errcode = 'lock_not_available',
       message = format('slot %s could not be made at source %s within %s: transactions are still open there', v_slot_name, p_source, v_timeout),
-      detail = coalesce('Open: ' || v_blockers, 'They have ended in the meantime.'),
+      detail = coalesce('Open: ' || etl.open_transactions(p_source), 'They have ended in the meantime.'),
       hint = 'It is tried again at the next run. End the transactions named, or raise etl.settings.slot_timeout.';
+  end;
+  begin
+    v_snapshot := etl.await_transactions(p_source);
+  exception when lock_not_available then
+    perform from etl_ext.dblink(v_connection, format('select pg_drop_replication_slot(%L)::text', v_slot_name)) r (ok text);
+    raise;
   end;
   insert into etl.slot (pipeline, source, slot_name, position, system_identifier, timeline)
   values (p_pipeline, p_source, v_slot_name, v_position, v_state.system_identifier, v_state.timeline)
   on conflict (pipeline, source) do update
   set slot_name = excluded.slot_name, position = excluded.position, system_identifier = excluded.system_identifier,
       timeline = excluded.timeline, made_at = clock_timestamp(), read_at = null, lag_bytes = null;
-  update etl.source_table t set needs_resync = true
-  where t.pipeline = p_pipeline and t.source = p_source and t.capture = 'log' and t.copied_at is not null;
+  update etl.source_table t
+  set needs_resync = t.copied_at is not null, copy_snapshot = v_snapshot, copy_lsn = null
+  where t.pipeline = p_pipeline and t.source = p_source and t.capture = 'log';
 end
 $$;
 

@@ -22,9 +22,9 @@ begin
     loop
       v_steps := array[etl.begin_step('capture', 'slot at ' || v_source, null)];
       perform etl.connect_source(v_source);
-      perform etl.ensure_slot(p_pipeline, v_source, p_run_id);
-      update etl.source_table t set needs_resync = true
-      where t.copied_at is not null and t.source_table_id in (select u.source_table_id from etl.unpublished_tables(p_pipeline, v_source) u);
+      if etl.publish_tables(p_pipeline, v_source) then
+        perform etl.ensure_slot(p_pipeline, v_source, p_run_id);
+      end if;
       perform etl.disconnect_source(v_source);
     end loop;
     return null;

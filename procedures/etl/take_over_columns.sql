@@ -13,6 +13,23 @@ declare
   v_change record;
   v_type text;
 begin
+  for v_change in -- names may have been exchanged, so what is renamed gives up its old name first
+    select c.position, c.column_name, c.mask
+    from etl.source_column c
+    join etl.source_columns((p_table).source, (p_table).source_schema, (p_table).source_name) n on n.column_position = c.position
+    where c.source_table_id = v_id and c.column_name <> n.column_name
+  loop
+    if v_change.mask is distinct from 'drop' then
+      foreach v_table in array v_tables loop
+        execute format('alter table %s rename column %I to %I', v_table, v_change.column_name, '_hr_' || v_change.position);
+      end loop;
+    end if;
+    update etl.source_column c set column_name = '_hr_' || c.position where c.source_table_id = v_id and c.position = v_change.position;
+    update etl.source_table t
+    set key_columns = array_replace(t.key_columns, v_change.column_name, '_hr_' || v_change.position),
+        watermark_column = case t.watermark_column when v_change.column_name then '_hr_' || v_change.position else t.watermark_column end
+    where t.source_table_id = v_id;
+  end loop;
   for v_change in
     select c.position, c.column_name as old_name, c.mirror_type as old_type, c.source_type as old_source_type, c.mask, n.*
     from (select x.* from etl.source_column x where x.source_table_id = v_id) c

@@ -13,7 +13,7 @@ declare
   v_changes record;
 begin
   insert into etl.batch (pipeline, captured_at) values ((p_table).pipeline, clock_timestamp()) returning batch_id into v_batch;
-  perform etl.open_snapshot((p_table).source, v_batch);
+  perform etl.open_snapshot((p_table).source, v_batch, format('%I.%I', (p_table).source_schema, (p_table).source_name));
   select s.* into v_slot from etl.slot s where s.pipeline = (p_table).pipeline and s.source = (p_table).source;
   if (p_table).capture <> 'log' or not found then
     return;

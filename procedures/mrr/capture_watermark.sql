@@ -1,6 +1,7 @@
 -- Contract: capture mode watermark. Reads the rows at or above a safe mark, less the overlap, and writes those that differ from
--- the mirror into the change set; rows that merely overlap are no change. The safe mark is that of the newest batch all
--- of whose open transactions have ended since: what they committed late lies above it, or is in the mirror.
+-- the mirror into the change set; rows that merely overlap are no change. The safe mark is that of the newest batch all of
+-- whose open transactions had ended when the last batch was read: what came to light since then began after it. (Had they
+-- ended only now, their rows below the mark would be in neither read.)
 -- Deleted rows are not seen; a full comparison finds them.
 create or replace function mrr.capture_watermark(p_table etl.source_table, p_batch bigint, p_run_id bigint)
 returns bigint
@@ -18,13 +19,13 @@ declare
 begin
   select w.mark into v_mark
   from etl.watermark w
-  join etl.batch_source s on s.batch_id = p_batch and s.source = (p_table).source
-  where w.source_table_id = v_id and pg_snapshot_xmax(w.snapshot::pg_snapshot) <= pg_snapshot_xmin(s.snapshot::pg_snapshot)
+  where w.source_table_id = v_id and pg_snapshot_xmax(w.snapshot::pg_snapshot) <= (
+    select pg_snapshot_xmin(x.snapshot::pg_snapshot) from etl.watermark x where x.source_table_id = v_id order by x.batch_id desc limit 1)
   order by w.batch_id desc
   limit 1;
   if v_mark is not null then
     execute format('select ($1::%1$s%2$s)::text', v_type,
-      coalesce(format(' - %L', (p_table).watermark_overlap) || case when v_type::text ~ '^(timestamp|date)' then '::interval' else '' end, '')) into v_mark using v_mark;
+      coalesce(' - ' || quote_literal((p_table).watermark_overlap) || case when v_type::text ~ '^(timestamp|date)' then '::interval' else '' end, '')) into v_mark using v_mark;
     v_condition := format('%I >= %L', v_column, v_mark);
   end if;
 

@@ -11,15 +11,15 @@ declare
   v_remedies text;
 begin
   perform etl.connect_source(p_source);
-  if exists (select from etl.source_table t where t.pipeline = p_pipeline and t.source = p_source and t.capture = 'log' and t.enabled) then
-    perform etl.ensure_slot(p_pipeline, p_source, p_run_id);
-  end if;
   select string_agg(u.remedy, ' ' order by u.source_table_id) into v_remedies from etl.unpublished_tables(p_pipeline, p_source) u;
   if v_remedies is not null then
     raise exception using
       errcode = 'object_not_in_prerequisite_state',
       message = format('source %s no longer publishes all log tables of pipeline %s', p_source, p_pipeline),
       hint = format('At the source, as its DBA: %s The tables are then compared in full, and nothing is lost.', v_remedies);
+  end if;
+  if exists (select from etl.source_table t where t.pipeline = p_pipeline and t.source = p_source and t.capture = 'log' and t.enabled) then
+    perform etl.ensure_slot(p_pipeline, p_source, p_run_id);
   end if;
   perform etl.open_snapshot(p_source, p_batch);
   for v_table in
