@@ -102,8 +102,8 @@ drop table etl.check_rule cascade;
 alter table etl.pipeline
     drop column run_timeout,
     drop column step_timeout,
-    drop column failures,
-    drop column next_attempt_at;
+    drop column failures cascade,
+    drop column next_attempt_at cascade;
 alter table etl.settings
     drop column retry_attempts,
     drop column retry_pause,

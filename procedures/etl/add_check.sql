@@ -1,6 +1,6 @@
 -- Contract: registers a check of a pipeline, or changes it: a query that returns the offending rows. It runs as headrace_owner
 -- at the end of every publish that changed something, before readers see it; error stops the publish, warn logs. The
--- query is tried at once; what it finds now does not matter.
+-- query is tried at once; what it finds now does not matter. It is tried by a cursor, which takes a single query only.
 create or replace procedure etl.add_check(pipeline text, name text, severity text, query text)
 language plpgsql
 security definer
@@ -9,6 +9,8 @@ as $$
 #variable_conflict use_column
 declare
   v_pipeline constant text := add_check.pipeline;
+  v_query constant text := rtrim(add_check.query, E' \t\n;');
+  v_tried refcursor;
 begin
   -- the query is an administrator's, registered to be run: @plpgsql_check_options: security_warnings = off
   if not exists (select from etl.pipeline p where p.pipeline = v_pipeline) then
@@ -21,12 +23,18 @@ begin
       errcode = 'invalid_parameter_value',
       message = format('a check cannot have severity %s', coalesce(add_check.severity, 'null')),
       hint = 'Use error, which stops the publish, or warn, which only logs.';
+  elsif coalesce(add_check.name, '') = '' or coalesce(v_query, '') = '' then
+    raise exception using
+      errcode = 'invalid_parameter_value',
+      message = 'a check needs a name and a query',
+      hint = 'The query returns the offending rows: call etl.add_check(''sales'', ''no gift'', ''error'', ''select * from dwh.fact_sales where qty = 0'');';
   end if;
   insert into etl.check_rule (pipeline, check_name, severity, query)
-  values (v_pipeline, add_check.name, add_check.severity, rtrim(add_check.query, E' \t\n;'))
+  values (v_pipeline, add_check.name, add_check.severity, v_query)
   on conflict (pipeline, check_name) do update set severity = excluded.severity, query = excluded.query, enabled = true;
   begin
-    execute format('select from (%s) q limit 0', rtrim(add_check.query, E' \t\n;'));
+    open v_tried for execute format(E'select from (%s\n) q limit 0', v_query);
+    close v_tried;
   exception when others then
     raise exception using
       errcode = sqlstate,

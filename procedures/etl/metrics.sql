@@ -1,6 +1,6 @@
 -- requires: etl.status
 -- Contract: everything worth watching as name, labels and value, in the base units and with the naming of Prometheus, so one
--- query feeds any exporter.
+-- query feeds any exporter. All are gauges: the log is purged, so what is counted in it also falls, as no counter may.
 create or replace view etl.metrics as
 select m.name, jsonb_build_object('pipeline', s.pipeline) as labels, m.value, m.kind, m.help
 from etl.status s
@@ -18,13 +18,13 @@ cross join lateral (values
 ) m (name, value, kind, help)
 where m.value is not null
 union all
-select 'headrace_runs_total', jsonb_build_object('pipeline', r.pipeline, 'status', r.status), count(*)::double precision, 'counter',
+select 'headrace_logged_runs', jsonb_build_object('pipeline', r.pipeline, 'status', r.status), count(*)::double precision, 'gauge',
        'runs in the log, by outcome'
 from etl.run_log r
 where r.status <> 'running'
 group by r.pipeline, r.status
 union all
-select 'headrace_errors_total', jsonb_build_object('pipeline', coalesce(e.pipeline, ''), 'sqlstate_class', left(e.sqlstate, 2)), count(*)::double precision, 'counter',
+select 'headrace_logged_errors', jsonb_build_object('pipeline', coalesce(e.pipeline, ''), 'sqlstate_class', left(e.sqlstate, 2)), count(*)::double precision, 'gauge',
        'errors in the log, by class of SQLSTATE'
 from etl.procedure_errors e
 group by e.pipeline, left(e.sqlstate, 2)
@@ -44,7 +44,7 @@ comment on view etl.metrics is 'Figures to watch: name, labels, value, kind and 
 comment on column etl.metrics.name is 'Name of the metric.';
 comment on column etl.metrics.labels is 'Its labels.';
 comment on column etl.metrics.value is 'Its value, in base units: seconds, bytes, rows.';
-comment on column etl.metrics.kind is 'gauge or counter.';
+comment on column etl.metrics.kind is 'Prometheus'' kind of metric: gauge.';
 comment on column etl.metrics.help is 'What it says.';
 revoke all on etl.metrics from public;
 grant select on etl.metrics to headrace_monitor;
