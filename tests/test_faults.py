@@ -322,11 +322,23 @@ def cron(spare_warehouse: Spare) -> Iterator[Database]:
     handle.close()
 
 
-def test_launcher_of_pg_cron_is_ended(cron: Database) -> None:
-    """The launcher of pg_cron comes back by itself, with its jobs."""
+def test_launcher_of_pg_cron_is_killed(cron: Database) -> None:
+    """Killed with signal 9, the launcher of pg_cron comes back with its jobs: PostgreSQL restarts all processes."""
     old = wait_until(lambda: cron.query(LAUNCHER), what="the launcher")
     cron.execute("select cron.schedule('kept', '17 3 * * *', 'select 1')")
+    os.kill(old[0][0], signal.SIGKILL)
+    wait_until(lambda: answers(cron) and cron.query(LAUNCHER) not in ([], old), what="another launcher")
+    assert cron.query("select jobname from cron.job") == [("kept",)]
+
+
+def test_launcher_of_pg_cron_is_ended(cron: Database, spare_warehouse: Spare) -> None:
+    """Ended by pg_terminate_backend, it comes back with its jobs when the server is started again, if not before."""
+    cron.execute("select cron.schedule('kept', '17 3 * * *', 'select 1')")
+    old = wait_until(lambda: cron.query(LAUNCHER), what="the launcher")
     cron.execute("select pg_catalog.pg_terminate_backend(%s)", [old[0][0]])
+    cron.close()
+    spare_warehouse.stop()
+    spare_warehouse.start()
     wait_until(lambda: cron.query(LAUNCHER) not in ([], old), what="another launcher")
     assert cron.query("select jobname from cron.job") == [("kept",)]
 
@@ -511,7 +523,7 @@ def answers(warehouse: Database) -> bool:
         return bool(warehouse.query("select 1"))
     except psycopg.OperationalError:
         warehouse.close()
-        return False
+    return False
 
 
 @pytest.fixture

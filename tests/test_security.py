@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from tests.capture import add_log_table, may_replicate
-from tests.conftest import SOURCE_ROLE
+from tests.conftest import ROOT, SOURCE_ROLE
 from tests.support import Database, Flow, raises
 
 NAMES = {
@@ -612,3 +613,17 @@ def test_tls_with_verify_full(operational: Database, warehouse: Database, certif
         admin.close()
         for file in roots.values():
             file.unlink()
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Supply chain
+# ----------------------------------------------------------------------------------------------------------------------
+def test_licence_of_every_dependency_is_listed() -> None:
+    """docs/security.md lists the packages of the lock file, all of them and no others, and each is hashed."""
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    pinned = re.findall(r"^([a-z][a-z0-9-]*)==.*\\\n    --hash=sha256:", lock, re.MULTILINE)
+    assert pinned == re.findall(r"^([a-z][a-z0-9-]*)\b", lock, re.MULTILINE)
+    listed = re.findall(
+        r"^\| `([a-z0-9-]+)` \| [\w.-]", (ROOT / "docs/security.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert sorted(listed) == sorted(pinned)

@@ -18,13 +18,13 @@ cross join lateral (values
 ) m (name, value, kind, help)
 where m.value is not null
 union all
-select 'headrace_logged_runs', jsonb_build_object('pipeline', r.pipeline, 'status', r.status), count(*)::double precision, 'gauge',
+select 'headrace_runs_logged', jsonb_build_object('pipeline', r.pipeline, 'status', r.status), count(*)::double precision, 'gauge',
        'runs in the log, by outcome'
 from etl.run_log r
 where r.status <> 'running'
 group by r.pipeline, r.status
 union all
-select 'headrace_logged_errors', jsonb_build_object('pipeline', coalesce(e.pipeline, ''), 'sqlstate_class', left(e.sqlstate, 2)), count(*)::double precision, 'gauge',
+select 'headrace_errors_logged', jsonb_build_object('pipeline', coalesce(e.pipeline, ''), 'sqlstate_class', left(e.sqlstate, 2)), count(*)::double precision, 'gauge',
        'errors in the log, by class of SQLSTATE'
 from etl.procedure_errors e
 group by e.pipeline, left(e.sqlstate, 2)
@@ -36,7 +36,7 @@ cross join lateral (
   select x.rows_found from etl.check_log x join etl.run_log r on r.run_id = x.run_id
   where r.pipeline = c.pipeline and x.check_name = c.check_name order by x.check_log_id desc limit 1) l
 union all
-select 'headrace_differences', jsonb_build_object('mirror', d.mirror), d.rows_different::double precision, 'gauge',
+select 'headrace_mirror_differences', jsonb_build_object('mirror', d.mirror), d.rows_different::double precision, 'gauge',
        'rows in which the mirror differed from its source when it was last compared'
 from (select distinct on (x.mirror) x.mirror, x.rows_different from etl.reconciliation x order by x.mirror, x.reconciliation_id desc) d;
 
