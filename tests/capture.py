@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import psycopg
 import pytest
 
 from tests.conftest import SOURCE_ROLE
-from tests.support import Database, Flow
+from tests.support import Database, Flow, Row
 
 PIPELINE = "log"
 REMEDY = re.compile(r"At the source, as its DBA:\s(.*)\sThen call etl\.add_table again\.", re.DOTALL)
@@ -31,7 +32,7 @@ def remedy(error: psycopg.Error) -> str:
     return found[1]
 
 
-def add_log_table(flow: Flow, table: str, pipeline: str = PIPELINE, **options: object) -> None:
+def add_log_table(flow: Flow, table: str, pipeline: str = PIPELINE, **options: Any) -> None:
     """Register a table for capture by log; as the source's DBA, run what the refusal says has to be run."""
     arguments = {"capture": "log", **options}
     try:
@@ -41,7 +42,7 @@ def add_log_table(flow: Flow, table: str, pipeline: str = PIPELINE, **options: o
         flow.add_table(table, pipeline, **arguments)
 
 
-def logged(flow: Flow, *statements: str, tables: tuple[str, ...] = ("public.t",), **options: object) -> Flow:
+def logged(flow: Flow, *statements: str, tables: tuple[str, ...] = ("public.t",), **options: Any) -> Flow:
     """Make tables at the source, register them, and run for the first time."""
     may_replicate(flow.operational)
     for statement in statements:
@@ -63,7 +64,7 @@ def follow(flow: Flow, *tables: str) -> None:
     assert copies(flow) == copied, "a table was compared in full"
 
 
-def copies(flow: Flow) -> list[object]:
+def copies(flow: Flow) -> list[Row]:
     """Return when each table was last compared in full."""
     return flow.warehouse.query("select mirror, full_at from etl.source_table order by mirror")
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import threading
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 import pytest
@@ -214,7 +215,8 @@ def test_sample_in_dwh(operational: Database, warehouse: Database) -> None:
         "update public.sales set qty = qty + 1; update public.customers set country = 'NO' where id = 1",
         "delete from public.sales where qty = 3; delete from public.customers where id = 2",
         "begin; truncate public.sales; insert into public.sales values (1, 1, 2), (1, 1, 2), (5, 5, 5); commit",
-        "insert into public.sales select 1, 1, 2 from generate_series(1, 5); insert into public.customers values (9, 'N')",
+        "insert into public.sales select 1, 1, 2 from generate_series(1, 5);"
+        " insert into public.customers values (9, 'N')",
         "truncate public.customers, public.products, public.sales",
     ):
         for statement in change.split(";"):
@@ -226,11 +228,11 @@ def test_sample_in_dwh(operational: Database, warehouse: Database) -> None:
 
 def test_masks(source: Flow) -> None:
     """Dropped, hashed and truncated columns are masked in changes as in copies; hashes are the same in both."""
-    logged_masks = {"drop_columns": ["gone"], "hash_columns": ["mail"], "truncate_columns": '{"code": 2}'}
+    masks: dict[str, Any] = {"drop_columns": ["gone"], "hash_columns": ["mail"], "truncate_columns": '{"code": 2}'}
     source.operational.execute("create table public.t (id int primary key, gone text, mail text, code text)")
     source.operational.execute("insert into public.t values (1, 'g', 'm', 'code')")
     may_replicate(source.operational)
-    add_log_table(source, "public.t", **logged_masks)
+    add_log_table(source, "public.t", **masks)
     source.run(PIPELINE)
     source.operational.execute("insert into public.t values (2, 'g', 'm', 'code'), (3, null, null, null)")
     source.operational.execute("update public.t set gone = 'h'")
@@ -434,7 +436,7 @@ def test_idle_slot_holds_no_wal(source: Flow) -> None:
 # ----------------------------------------------------------------------------------------------------------------------
 @keyed_and_keyless
 def test_replay_skips_what_is_in_a_batch(source: Flow, keyed: bool) -> None:
-    """Captured and committed, but not acknowledged: the changes come again and are skipped, those after them are not."""
+    """Captured and committed, but not acknowledged: the changes come again and are skipped, those after them not."""
     logged(source, made(keyed), ROWS)
     for number in range(3):
         source.operational.execute("insert into public.t values (%s, 'x', null)", [100 + number])
@@ -531,9 +533,7 @@ def test_gaps_are_mended(source: Flow, keyed: bool, gap: str) -> None:
     follow(source)
 
 
-def test_clone_leaves_its_origin_alone(
-    source: Flow, cloned_warehouse: Callable[[], AbstractContextManager[Database]]
-) -> None:
+def test_clone_leaves_its_origin_alone(source: Flow) -> None:
     """A clone gets an id, a slot and a publication of its own, and its origin goes on as before."""
     logged(source, KEYED, ROWS)
     origin = slots(source)
@@ -578,11 +578,13 @@ def test_clone_leaves_its_origin_alone(
 CHANGED = {
     "add": "alter table public.t add c int",
     "add with default": "alter table public.t add c int default 7",
-    "add with a default that is taken away": "alter table public.t add c int default 7; alter table public.t alter c drop default",
+    "add with a default that is taken away": "alter table public.t add c int default 7;"
+    " alter table public.t alter c drop default",
     "add not null": "alter table public.t add c int not null default 7",
     "drop": "alter table public.t drop b",
     "rename": "alter table public.t rename a to z",
-    "swap names": "alter table public.t rename a to x; alter table public.t rename b to a; alter table public.t rename x to b",
+    "swap names": "alter table public.t rename a to x; alter table public.t rename b to a;"
+    " alter table public.t rename x to b",
     "retype": "alter table public.t alter a type varchar(50)",
     "retype with values": "alter table public.t alter b type int using id * 2",
     "drop and add anew": "alter table public.t drop b; alter table public.t add b text default 'new'",
@@ -836,7 +838,8 @@ def test_publication_by_the_owner(source: Flow, read_only: bool) -> None:
     source.operational.execute(f"alter table public.t owner to {SOURCE_ROLE}")
     source.operational.execute(f"grant create on database {source.operational.name} to {SOURCE_ROLE}")
     source.operational.execute(
-        f"alter role {SOURCE_ROLE} in database {source.operational.name} set default_transaction_read_only = {read_only}"
+        f"alter role {SOURCE_ROLE} in database {source.operational.name}"
+        f" set default_transaction_read_only = {read_only}"
     )
     source.add_table("public.t", PIPELINE, capture="log")
     source.run(PIPELINE)

@@ -45,7 +45,8 @@ def test_damage_is_found_and_mended(source: Flow, keyed: bool) -> None:
         source.warehouse.call("etl.reconcile", source="op", source_table="public.t", repair=False)
         assert compared(source)[3] == rows, statement
         listed = source.warehouse.value(
-            "select count(*) from etl.difference where reconciliation_id = (select max(reconciliation_id) from etl.reconciliation)"
+            "select count(*) from etl.difference"
+            " where reconciliation_id = (select max(reconciliation_id) from etl.reconciliation)"
         )
         assert listed == min(rows, 100)
         source.warehouse.call("etl.reconcile", repair=True)
@@ -62,7 +63,8 @@ def test_exact_while_written_to(source: Flow, keyed: bool) -> None:
     """Changes that are still in the slot are no difference, a damage beside them is, and comparing changes nothing."""
     logged(source, KEYED if keyed else KEYLESS, ROWS)
     statement = (
-        "insert into public.t values (100000 + $1, 'w', null); update public.t set a = $1::text where id = 1 + $1 % 900;"
+        "insert into public.t values (100000 + $1, 'w', null);"
+        " update public.t set a = $1::text where id = 1 + $1 % 900;"
         " delete from public.t where id = 100000 + $1 - 5"
     )
     with writers(
@@ -75,7 +77,7 @@ def test_exact_while_written_to(source: Flow, keyed: bool) -> None:
             source.warehouse.call("etl.reconcile", source="op", source_table="public.t")
             assert compared(source)[2:] == (0, 0)
         source.warehouse.execute(
-            "insert into mrr.t (id, a, b, _hr_batch{0}) values (-1, 'damage', null, 1{1})".format(
+            "insert into mrr.t (id, a, b, _hr_batch{}) values (-1, 'damage', null, 1{})".format(
                 *(("", "") if keyed else (", _hr_hash", ", 0"))
             )
         )

@@ -1,4 +1,4 @@
-"""A loop of runs within one job: fresh within moments, next to nothing while nothing happens, ended by the first failure."""
+"""A loop of runs in one job: fresh within moments, next to nothing while nothing happens, ended by a first failure."""
 
 from __future__ import annotations
 

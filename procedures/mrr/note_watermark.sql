@@ -1,5 +1,7 @@
 -- Contract: notes the highest finite value of the watermark column in p_relation (what the batch read) as the mark of a batch, and
--- forgets marks older than the newest one that is safe by now. Without a row the last mark is carried on.
+-- forgets marks older than the newest one that is safe by now. In place of the snapshot's upper bound, which lies below
+-- transactions that began after the newest one that has ended, a number is kept that all of them lie below; a session of its
+-- own asks for it, since having one would hold up slots being made. Without a row the last mark is carried on.
 create or replace function mrr.note_watermark(p_table etl.source_table, p_batch bigint, p_relation text)
 returns void
 language plpgsql
@@ -8,8 +10,12 @@ as $$
 declare
   v_id constant integer := (p_table).source_table_id;
   v_mark text;
-  v_snapshot constant text := (select s.snapshot from etl.batch_source s where s.batch_id = p_batch and s.source = (p_table).source);
+  v_snapshot text;
 begin
+  select pg_snapshot_xmin(s.snapshot::pg_snapshot)::text || ':' || r.xid || ':' into strict v_snapshot
+  from etl.batch_source s
+  cross join etl_ext.dblink((p_table).source, 'select pg_current_xact_id()::text') r (xid text)
+  where s.batch_id = p_batch and s.source = (p_table).source;
   execute format('select max(r.%1$I)::text from %2$s r where r.%1$I::text not in (''infinity'', ''Infinity'', ''NaN'')', (p_table).watermark_column, p_relation) into v_mark;
   v_mark := coalesce(v_mark, (select w.mark from etl.watermark w where w.source_table_id = v_id order by w.batch_id desc limit 1));
   if v_mark is not null then
