@@ -30,7 +30,7 @@ from tests.faults import (
     silent,
     spare,
 )
-from tests.support import BackgroundRun, Database, Flow, locked, raises, wait_until, waiting_for_lock
+from tests.support import BackgroundRun, Database, Flow, Row, locked, raises, wait_until, waiting_for_lock
 
 _numbers = itertools.count(1)
 LAUNCHER = "select pid from pg_catalog.pg_stat_activity where backend_type = 'pg_cron launcher'"
@@ -304,7 +304,7 @@ def test_backend_is_killed_hard(mortal: Flow) -> None:
         with pytest.raises(psycopg.OperationalError):
             run.finish()
     mortal.warehouse.close()
-    wait_until(lambda: answers(mortal.warehouse), what="the restart")
+    wait_until(lambda: asked(mortal.warehouse), what="the restart")
     mortal.run()
     assert runs(mortal) == ["succeeded", "aborted", "succeeded"]
     assert_all_arrived(mortal)
@@ -314,7 +314,7 @@ def test_backend_is_killed_hard(mortal: Flow) -> None:
 def cron(spare_warehouse: Spare) -> Iterator[Database]:
     """Yield the database of pg_cron, without a job."""
     handle = spare_warehouse.server.database(spare_warehouse.name)
-    wait_until(lambda: answers(handle), what="the server")
+    wait_until(lambda: asked(handle), what="the server")
     handle.execute("create extension if not exists pg_cron")
     without_jobs(spare_warehouse)
     yield handle
@@ -327,7 +327,7 @@ def test_launcher_of_pg_cron_is_killed(cron: Database) -> None:
     old = wait_until(lambda: cron.query(LAUNCHER), what="the launcher")
     cron.execute("select cron.schedule('kept', '17 3 * * *', 'select 1')")
     os.kill(old[0][0], signal.SIGKILL)
-    wait_until(lambda: answers(cron) and cron.query(LAUNCHER) not in ([], old), what="another launcher")
+    wait_until(lambda: asked(cron, LAUNCHER) not in ([], old), what="another launcher")
     assert cron.query("select jobname from cron.job") == [("kept",)]
 
 
@@ -339,7 +339,7 @@ def test_launcher_of_pg_cron_is_ended(cron: Database, spare_warehouse: Spare) ->
     cron.close()
     spare_warehouse.stop()
     spare_warehouse.start()
-    wait_until(lambda: cron.query(LAUNCHER) not in ([], old), what="another launcher")
+    wait_until(lambda: asked(cron, LAUNCHER) not in ([], old), what="another launcher")
     assert cron.query("select jobname from cron.job") == [("kept",)]
 
 
@@ -517,13 +517,13 @@ def without_jobs(instance: Spare) -> None:
     cron.close()
 
 
-def answers(warehouse: Database) -> bool:
-    """Tell whether a server takes connections."""
+def asked(database_: Database, question: str = "select 1") -> list[Row]:
+    """Return the rows of a query; none while the server does not take connections."""
     try:
-        return bool(warehouse.query("select 1"))
+        return database_.query(question)
     except psycopg.OperationalError:
-        warehouse.close()
-    return False
+        database_.close()
+    return []
 
 
 @pytest.fixture

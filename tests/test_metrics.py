@@ -16,6 +16,7 @@ from db.instance import free_port
 from tests.faults import fails, set_source
 from tests.support import Flow, locked, raises, wait_until, waiting_for_lock
 
+EXPORTER = shutil.which("prometheus-postgres-exporter")
 MONITORING = Path(__file__).resolve().parent.parent / "db" / "monitoring"
 
 
@@ -155,13 +156,13 @@ def test_exporter_has_all_of_it(measured: Flow) -> None:
     assert comparable(exported(measured)) == comparable([(name, labels, value) for name, labels, value in metrics])
 
 
-@pytest.mark.skipif(not shutil.which("prometheus-postgres-exporter"), reason="postgres_exporter is not installed")
+@pytest.mark.skipif(not EXPORTER, reason="postgres_exporter is not installed")
 def test_exporter_itself(measured: Flow) -> None:
     """Prometheus' own exporter reads the file and says what etl.metrics says."""
     port = free_port()
     exporter = subprocess.Popen(
         [
-            "prometheus-postgres-exporter",
+            str(EXPORTER),
             f"--extend.query-path={MONITORING / 'postgres_exporter.yaml'}",
             "--disable-default-metrics",
             "--disable-settings-metrics",
