@@ -296,19 +296,6 @@ def test_most_popular_product(sales: Flow) -> None:
     assert popular(sales) == "Axe"
 
 
-def test_a_replay_minds_what_waits(sales: Flow) -> None:
-    """A quarantined sale whose deletion is captured and not yet published does not come back by a replay."""
-    sales.operational.execute("insert into public.sales values (1, 1, -5), (1, 1, 2)")
-    sales.run("sales")
-    assert sales.warehouse.value("select count(*) from stg.quarantine") == 1
-    sales.operational.execute("delete from public.sales where qty = -5")
-    sales.warehouse.execute("call mrr.capture('sales')")
-    sales.warehouse.execute("call etl.replay_quarantine('sales')")
-    sales.run("sales")
-    assert sales.warehouse.query("select count(*) from stg.quarantine") == [(0,)]
-    assert sales.warehouse.query("select qty from dwh.fact_sales") == [(2,)]
-
-
 def test_most_popular_product_across_versions(sales: Flow) -> None:
     """A renamed product counts as a whole and under its name of today."""
     sales.operational.execute(
@@ -321,19 +308,6 @@ def test_most_popular_product_across_versions(sales: Flow) -> None:
     )
     sales.run()
     assert popular(sales) == "New"
-
-
-def test_a_replay_minds_what_waits(sales: Flow) -> None:
-    """A quarantined sale whose deletion is captured and not yet published does not come back by a replay."""
-    sales.operational.execute("insert into public.sales values (1, 1, -5), (1, 1, 2)")
-    sales.run("sales")
-    assert sales.warehouse.value("select count(*) from stg.quarantine") == 1
-    sales.operational.execute("delete from public.sales where qty = -5")
-    sales.warehouse.execute("call mrr.capture('sales')")
-    sales.warehouse.execute("call etl.replay_quarantine('sales')")
-    sales.run("sales")
-    assert sales.warehouse.query("select count(*) from stg.quarantine") == [(0,)]
-    assert sales.warehouse.query("select qty from dwh.fact_sales") == [(2,)]
 
 
 def test_most_popular_product_reads_the_aggregate(sales: Flow) -> None:
