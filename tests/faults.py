@@ -148,10 +148,10 @@ def attempts(flow: Flow, step: str) -> list[tuple[int, str]]:
     ]
 
 
-def fails(flow: Flow, **options: object) -> str:
+def fails(flow: Flow, *, force: bool = False) -> str:
     """Run the sample, see it fail, and return the SQLSTATE."""
     try:
-        flow.run(**options)
+        flow.run(force=force)
     except psycopg.Error as error:
         assert re.fullmatch(r"[0-9A-Z]{5}", error.sqlstate or ""), error
         return error.sqlstate or ""

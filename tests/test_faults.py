@@ -175,7 +175,7 @@ def test_source_falls_silent(sales: Flow) -> None:
 
 def test_connection_notices_a_dead_peer(source: Flow) -> None:
     """The connections to a source are asked to notice a peer that is gone; what the user sets wins."""
-    options = dict(
+    options: dict[str, str] = dict(
         source.warehouse.query(
             "select o.* from pg_catalog.pg_foreign_server as s, pg_catalog.pg_options_to_table(s.srvoptions) as o"
         )

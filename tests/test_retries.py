@@ -170,6 +170,15 @@ def test_back_off_is_a_pipelines_own(sales: Flow) -> None:
     sales.assert_mirror_equals_source("public.orders")
 
 
+def test_loop_waits_too(sales: Flow) -> None:
+    """A loop of runs starts none while the pipeline backs off, and does not fill the log with skipped ones."""
+    sales.warehouse.execute(
+        "update etl.pipeline set failures = 2, next_attempt_at = now() + interval '1 hour' where pipeline = 'sales'"
+    )
+    sales.warehouse.execute("call etl.run_loop('sales', '100 milliseconds', '500 milliseconds')")
+    assert runs(sales) == []
+
+
 def test_a_lock_held_for_the_whole_run(sales: Flow) -> None:
     """Every attempt meets the lock: the batch that was captured waits, and the next run publishes it."""
     sales.seed()

@@ -37,7 +37,7 @@ NAMES = {
 OUR_SCHEMAS = ["etl", "mrr", "stg", "dwh", "etl_ext"]
 
 
-@pytest.fixture(params=NAMES.values(), ids=NAMES.keys())
+@pytest.fixture(params=list(NAMES.values()), ids=list(NAMES))
 def name(request: pytest.FixtureRequest) -> str:
     """Return a name that somebody may give to a table, a column or a constraint."""
     return str(request.param)
@@ -414,7 +414,7 @@ def test_role_tries_every_routine(sales: Flow, role: str) -> None:
         assert len(routines) > 150
         for schema, routine, kind, is_variadic, types in routines:
             form = "null::{}" if kind == "p" else "(select null::{})"  # a bare null is not handed to a strict function
-            arguments = [sql.SQL(form.format(argument)) for argument in types or []]
+            arguments: list[sql.Composable] = [sql.SQL(form.format(argument)) for argument in types or []]
             if is_variadic:
                 arguments[-1] = sql.SQL("variadic {}").format(arguments[-1])
             call = sql.SQL("{verb} {routine}({arguments})").format(
