@@ -6,6 +6,7 @@ import contextlib
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -206,18 +207,25 @@ class Instance:
         """Take away the pid file of a killed server whose pid another process, or its own zombie, holds now.
 
         The server itself would refuse to start. It may go only when none of its processes works on the data any more.
+        Most end by themselves; pg_cron's launcher waits for ever for a job that was at work, so it is asked to end.
         """
         file = self.data / "postmaster.pid"
-        deadline = time.monotonic() + ORPHANS_END
+        began = time.monotonic()
         while file.exists() and not self.running_port():
-            if not any(works_in(process, self.data.resolve()) for process in Path("/proc").glob("[0-9]*")):
+            orphans = [
+                int(process.name) for process in Path("/proc").glob("[0-9]*") if works_in(process, self.data.resolve())
+            ]
+            waited = time.monotonic() - began
+            if not orphans:
                 file.unlink()
-            elif time.monotonic() > deadline:
+            elif waited > ORPHANS_END:
                 raise Problem(
                     f"processes of a killed server still work in {self.data}",
                     f"End the processes 'postgres: …' of the user {self.data.owner()}, then try again.",
                 )
             else:
+                if waited > ORPHANS_END / 5:
+                    end(orphans)
                 time.sleep(0.2)
 
     def _write_settings(self) -> None:
@@ -257,6 +265,13 @@ class Instance:
         program = self.server(servers).bin / "pg_ctl"
         self._run(program, "stop", "--wait", "--timeout", "120", "--mode", mode, "-D", self.data)
         return True
+
+
+def end(processes: Sequence[int]) -> None:
+    """Ask processes to end."""
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(process, signal.SIGTERM)
 
 
 def works_in(process: Path, directory: Path) -> bool:

@@ -1,6 +1,7 @@
 -- Contract: the publish phase. In the caller's transaction it takes the waiting batches of the pipeline in order, runs the
 -- pipeline's steps on each, deletes their change sets and marks them published. It stops after
--- etl.settings.publish_changes changes, always with a whole batch, and returns outcome.more if batches still wait. Alone (run_id null) it opens and
+-- etl.settings.publish_changes changes, always with a whole batch, and returns outcome.more if batches still wait. Then
+-- the checks judge the result (write, audit, publish): one of severity error that finds a row rolls everything back. Alone (run_id null) it opens and
 -- closes a run of its own; inside etl.run() the caller commits, or rolls back and logs the returned failure.
 -- Invariant: no error leaves it. A failure is rolled back to its start, so readers of dwh never see half a batch. The text
 -- forms are pinned as in mrr.capture, because quarantined rows are found again by theirs.
@@ -23,6 +24,7 @@ declare
   v_steps etl.step_report[];
   v_batch etl.batch;
   v_first bigint;
+  v_checks etl.check_report[];
   v_limit constant bigint := (select s.publish_changes from etl.settings s);
   v_changes bigint := 0::bigint;
   v_more boolean := false;
@@ -48,7 +50,7 @@ begin
             v_number := v_number + 1;
             continue when not etl.step_is_concerned(v_step, v_batch.batch_id);
             perform etl.show_progress(run_id, 'p', v_step.step_id, v_number - 1, v_count, clock_timestamp());
-            v_steps := v_steps || etl.begin_step('publish', v_step.step, v_batch.batch_id);
+            v_steps := v_steps || etl.begin_step('publish', v_step.step, v_batch.batch_id, coalesce((outcome).attempt, 1));
             execute format('select r.* from %s($1, $2) r', v_step.routine::regproc)
               into v_counts.rows_read, v_counts.rows_inserted, v_counts.rows_updated, v_counts.rows_deleted, v_counts.rows_quarantined
               using v_batch.batch_id, v_step;
@@ -63,6 +65,12 @@ begin
     end loop;
     v_more := v_changes >= v_limit and exists (select from etl.batch b where b.pipeline = v_pipeline and b.published_at is null);
     delete from stg.completed_member;
+    if v_changes > 0 then
+      v_steps := v_steps || etl.begin_step('publish', 'checks', v_batch.batch_id, coalesce((outcome).attempt, 1));
+      v_checks := etl.run_checks(v_pipeline);
+      perform etl.refuse_failed(v_checks);
+      v_steps := etl.end_step(v_steps, null);
+    end if;
   exception when query_canceled or others then
     get stacked diagnostics
       v_error.sqlstate = returned_sqlstate, v_error.message = message_text, v_error.detail = pg_exception_detail,
@@ -72,7 +80,12 @@ begin
     v_steps := etl.fail_steps(v_steps, v_error.sqlstate);
     v_more := false;
   end;
-  outcome := (v_error, (outcome).steps || v_steps, coalesce((outcome).first_batch, v_first), coalesce(v_batch.batch_id, (outcome).last_batch), v_more);
+  outcome.failure := v_error;
+  outcome.steps := (outcome).steps || v_steps;
+  outcome.first_batch := coalesce((outcome).first_batch, v_first);
+  outcome.last_batch := coalesce(v_batch.batch_id, (outcome).last_batch);
+  outcome.more := v_more;
+  outcome.checks := (outcome).checks || v_checks;
   if v_alone then
     perform etl.close_run(run_id, outcome);
   end if;

@@ -33,7 +33,7 @@ begin
       message = format('options of source %s must be an object with at least host and dbname, and without user and password', v_source),
       hint = 'Example: options => ''{"host": "db1", "port": "5432", "dbname": "shop"}'', username => ''headrace_source'', password => $1.';
   end if;
-  v_options := '{"connect_timeout": "10", "keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3", "tcp_user_timeout": "60000"}' || v_options;
+  v_options := '{"connect_timeout": "10", "keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3", "tcp_user_timeout": "60000", "options": "-c lock_timeout=30s"}' || v_options;
 
   begin
     if v_is_new then

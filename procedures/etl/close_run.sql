@@ -1,4 +1,5 @@
--- Contract: writes how a run ended: its steps, its error, its outcome in words, and the notification. The caller has
+-- Contract: writes how a run ended: its steps, checks and error, its outcome in words, when the next may begin, and the
+-- notification. The caller has
 -- already rolled back what failed, and commits; it also raises the failure, save where a phase was called alone: there a
 -- warning is raised here, since an error would take the log with it.
 create or replace function etl.close_run(p_run_id bigint, p_outcome etl.outcome)
@@ -14,6 +15,9 @@ begin
   insert into etl.step_log (run_id, phase, step, attempt, batch_id, status, rows_read, rows_inserted, rows_updated,
                             rows_deleted, rows_quarantined, started_at, finished_at)
   select p_run_id, s.* from unnest((p_outcome).steps) s;
+  insert into etl.check_log (run_id, check_name, severity, status, first_batch, last_batch, rows_found, sample, checked_at)
+  select p_run_id, c.check_name, c.severity, c.status, (p_outcome).first_batch, (p_outcome).last_batch, c.rows_found, c.sample, c.checked_at
+  from unnest((p_outcome).checks) c;
   if (v_error).sqlstate is not null then
     perform etl.log_error(p_run_id, v_error);
   end if;
@@ -25,6 +29,7 @@ begin
       message = etl.outcome_message(p_run_id, p_outcome)
   where r.run_id = p_run_id
   returning r.* into strict v_run;
+  perform etl.back_off(v_run.pipeline, (v_error).sqlstate);
   perform etl.notify_outcome(p_run_id);
   if (v_error).sqlstate is null then
     raise notice '%: % % succeeded in % ms: %', v_run.pipeline, v_run.action, p_run_id,

@@ -37,9 +37,14 @@ begin
   elsif v_pipeline.paused_at is not null and not p_force then
     v_skipped := format('the pipeline has been paused since %s%s; call etl.resume(%L) to go on, or run with force => true',
                         v_pipeline.paused_at, coalesce(': ' || v_pipeline.pause_reason, ''), p_pipeline);
-    perform pg_advisory_unlock(etl.lock_class(), v_pipeline.pipeline_id) where p_session;
+  elsif v_pipeline.next_attempt_at > clock_timestamp() and not p_force then
+    v_skipped := format('after %s failures in a row the next attempt is due at %s; mend the cause and run with force => true to go on at once',
+                        v_pipeline.failures, v_pipeline.next_attempt_at);
   end if;
 
+  if v_skipped is not null and p_session then
+    perform etl.release_run(p_pipeline);
+  end if;
   if v_skipped is null then
     with aborted as (
       update etl.run_log r
@@ -65,6 +70,6 @@ end
 $$;
 
 comment on function etl.open_run(text, text, boolean, boolean, boolean, text) is
-  'Opens a run: takes the pipeline''s lock (p_session: of the session, else of the transaction), marks runs of dead sessions aborted, and returns the run''s number; null if it is skipped (locked, or paused without p_force). p_started_from: what started it. Raises 42704. For headrace_runner, through etl.run().';
+  'Opens a run: takes the pipeline''s lock (p_session: of the session, else of the transaction), marks runs of dead sessions aborted, and returns the run''s number; null if it is skipped (locked, or paused or backing off without p_force). p_started_from: what started it. Raises 42704. For headrace_runner, through etl.run().';
 revoke all on function etl.open_run(text, text, boolean, boolean, boolean, text) from public;
 grant execute on function etl.open_run(text, text, boolean, boolean, boolean, text) to headrace_runner;

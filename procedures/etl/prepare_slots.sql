@@ -13,6 +13,7 @@ declare
   v_steps etl.step_report[];
   v_source text;
   v_error etl.failure;
+  v_outcome etl.outcome;
 begin
   begin
     for v_source in
@@ -35,7 +36,9 @@ begin
     v_error.step := v_steps[1].step;
     v_steps := etl.fail_steps(v_steps, v_error.sqlstate);
     perform etl.disconnect_source();
-    return (v_error, v_steps, null, null, false)::etl.outcome;
+    v_outcome.failure := v_error;
+    v_outcome.steps := v_steps;
+    return v_outcome;
   end;
 end
 $$;

@@ -2,6 +2,7 @@
 -- must be called outside a transaction block; by hand and by pg_cron it does and logs the same.
 -- Invariant: this procedure only commits, rolls back and calls. It commits, so it can be neither SECURITY DEFINER nor have
 -- a SET clause: the search_path is set anew in each transaction, and every name is qualified.
+-- A phase that met a serialization failure, deadlock or lock timeout is tried again a few times.
 -- A job of all pipelines leaves those to their own that have one.
 -- Errors: ends with the SQLSTATE of the first pipeline that failed, after all have had their turn.
 create or replace procedure etl.run(pipeline text default null, dry_run boolean default false, force boolean default false)
@@ -34,6 +35,14 @@ begin
 
     while ((v_outcome).failure).sqlstate is null loop
       call mrr.capture(v_pipeline, v_run_id, v_outcome);
+      if not dry_run and etl.is_worth_retrying(v_outcome) then
+        rollback;
+        set local search_path = pg_catalog, pg_temp;
+        v_outcome := etl.begin_attempt(v_run_id, v_outcome);
+        commit;
+        set local search_path = pg_catalog, pg_temp;
+        continue;
+      end if;
       exit when dry_run or ((v_outcome).failure).sqlstate is not null;
       commit;
       set local search_path = pg_catalog, pg_temp;
@@ -44,6 +53,14 @@ begin
     end loop;
     while ((v_outcome).failure).sqlstate is null loop
       call dwh.publish(v_pipeline, v_run_id, v_outcome);
+      if not dry_run and etl.is_worth_retrying(v_outcome) then
+        rollback;
+        set local search_path = pg_catalog, pg_temp;
+        v_outcome := etl.begin_attempt(v_run_id, v_outcome);
+        commit;
+        set local search_path = pg_catalog, pg_temp;
+        continue;
+      end if;
       exit when dry_run or ((v_outcome).failure).sqlstate is not null or not (v_outcome).more;
       commit;
       set local search_path = pg_catalog, pg_temp;
@@ -78,14 +95,14 @@ begin
       errcode = v_error.sqlstate,
       message = pg_catalog.format('pipeline %s %s in step %s: %s', v_failed,
         case v_error.sqlstate when '57014' then 'was canceled' else 'failed' end, v_error.step, v_error.message),
-      detail = pg_catalog.concat_ws(' ', nullif(v_error.detail, ''), pg_catalog.format('It was run %s.', v_failed_run)),
-      hint = pg_catalog.concat_ws(' ', nullif(v_error.hint, ''),
+      detail = pg_catalog.concat_ws(e'\n', nullif(v_error.detail, ''), pg_catalog.format('It was run %s.', v_failed_run)),
+      hint = pg_catalog.concat_ws(e'\n', nullif(v_error.hint, ''),
         pg_catalog.format('The log has it: select * from etl.procedure_errors where run_id = %s;', v_failed_run));
   end if;
 end
 $$;
 
 comment on procedure etl.run(text, boolean, boolean) is
-  'Runs a pipeline, or all in turn with null: captures the source''s changes and publishes them in dwh. dry_run: do everything, report it, roll it back. force: run although the pipeline is paused. Ends with the SQLSTATE of the first failure; 42704 for an unknown pipeline, 2D000 inside a transaction block. For headrace_runner.';
+  'Runs a pipeline, or all in turn with null: captures the source''s changes and publishes them in dwh. dry_run: do everything, report it, roll it back. force: run although the pipeline is paused or backs off. Ends with the SQLSTATE of the first failure; 42704 for an unknown pipeline, 2D000 inside a transaction block. For headrace_runner.';
 revoke all on procedure etl.run(text, boolean, boolean) from public;
 grant execute on procedure etl.run(text, boolean, boolean) to headrace_runner;

@@ -8,7 +8,7 @@ language sql
 set search_path = pg_catalog, pg_temp
 as $$
   select set_config('application_name', format('headrace %s %s%s %s %s %s', p_run_id, p_phase, p_number, p_done,
-                                               coalesce(p_total, 0), extract(epoch from p_since)::bigint), false)
+                                               coalesce(p_total, 0), floor(extract(epoch from p_since))::bigint), false)
 $$;
 
 comment on function etl.show_progress(bigint, text, integer, bigint, bigint, timestamptz) is

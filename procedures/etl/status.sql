@@ -15,6 +15,8 @@ select
   j.schedule,
   case when j.is_scheduled and p.paused_at is null then etl.next_tick(j.schedule) end as next_run_at,
   case when r.status <> 'succeeded' then r.message end as last_error,
+  p.failures,
+  p.next_attempt_at,
   l.lag_bytes as slot_lag_bytes,
   clock_timestamp() - l.asked_at as slot_lag,
   l.lag_bytes > (select s.slot_lag_warning from etl.settings s) as slot_lag_warning
@@ -68,6 +70,8 @@ comment on column etl.status.paused is 'True while the pipeline is paused.';
 comment on column etl.status.schedule is 'Schedule of the job that runs it, as pg_cron writes it; null if none does.';
 comment on column etl.status.next_run_at is 'Next tick of that schedule; null where pg_cron does not have the job, or while paused.';
 comment on column etl.status.last_error is 'What went wrong in the last run; null if nothing did.';
+comment on column etl.status.failures is 'Failures in a row for want of connection or resources.';
+comment on column etl.status.next_attempt_at is 'Until then runs are skipped, unless forced; null if nothing is wrong.';
 comment on column etl.status.slot_lag_bytes is 'WAL that the pipeline''s slots still had to deliver when they were last read; null without a slot.';
 comment on column etl.status.slot_lag is 'How long ago the pipeline''s slots were last read.';
 comment on column etl.status.slot_lag_warning is 'True where slot_lag_bytes exceeds etl.settings.slot_lag_warning.';

@@ -22,6 +22,7 @@ declare
   v_pipeline constant text := capture.pipeline;
   v_alone constant boolean := run_id is null;
   v_goes_on constant boolean := coalesce((outcome).more, false);
+  v_attempt constant integer := coalesce((outcome).attempt, 1);
   v_steps etl.step_report[];
   v_source text;
   v_batch bigint;
@@ -49,12 +50,12 @@ begin
       select t.source from etl.source_table t where t.pipeline = v_pipeline and t.enabled
       group by 1 having not v_goes_on or bool_or(t.capture = 'log') order by 1
     loop
-      v_steps := v_steps || etl.begin_step('capture', 'connect ' || v_source, v_batch);
+      v_steps := v_steps || etl.begin_step('capture', 'connect ' || v_source, v_batch, v_attempt);
       perform mrr.open_source(v_pipeline, v_source, v_batch, run_id);
       v_steps := etl.end_step(v_steps, null);
     end loop;
     for v_part in select p.* from mrr.parts(v_pipeline, v_goes_on) p loop
-      v_steps := v_steps || etl.begin_step('capture', coalesce((v_part.source_table).mirror, 'read slot'), v_batch);
+      v_steps := v_steps || etl.begin_step('capture', coalesce((v_part.source_table).mirror, 'read slot'), v_batch, v_attempt);
       if v_part.source_table is null then
         select c.* into v_log from mrr.capture_log(v_pipeline, v_part.source, v_batch, run_id, v_steps) c;
         v_steps := v_log.p_steps;
@@ -79,7 +80,9 @@ begin
     v_more := false;
     perform etl.disconnect_source();
   end;
-  outcome := (v_error, (outcome).steps || v_steps, (outcome).first_batch, (outcome).last_batch, v_more);
+  outcome.failure := v_error;
+  outcome.steps := (outcome).steps || v_steps;
+  outcome.more := v_more;
   if v_alone then
     perform etl.close_run(run_id, outcome);
   end if;

@@ -30,7 +30,7 @@ begin
       select t.* from etl.source_table t
       where t.pipeline = p_pipeline and t.source = p_source and t.capture = 'log' and t.enabled order by t.source_table_id
     loop
-      p_steps := p_steps || etl.begin_step('capture', v_table.mirror, p_batch);
+      p_steps := p_steps || etl.begin_step('capture', v_table.mirror, p_batch, p_steps[cardinality(p_steps)].attempt);
       select c.* into v_changes from mrr.collect_changes(v_table) c;
       if v_changes.is_truncated then
         execute format('insert into stg.%I (_hr_batch, _hr_op) values ($1, ''T'')', v_table.mirror || '_changes') using p_batch;
@@ -44,9 +44,9 @@ begin
       v_counts := mrr.apply_changes(v_table, p_batch);
       v_counts.rows_read := (select count(*) from pg_temp.headrace_log);
       drop table pg_temp.headrace_log;
-      if v_changes.is_truncated or v_counts.rows_inserted + v_counts.rows_updated + v_counts.rows_deleted > 0 then
+      if v_counts.rows_inserted + v_counts.rows_updated + v_counts.rows_deleted > 0 then
         insert into etl.batch_table (batch_id, mirror, rows_read, rows_inserted, rows_updated, rows_deleted)
-        values (p_batch, v_table.mirror, v_counts.rows_read, v_counts.rows_inserted, v_counts.rows_updated, v_counts.rows_deleted + v_changes.is_truncated::integer);
+        values (p_batch, v_table.mirror, v_counts.rows_read, v_counts.rows_inserted, v_counts.rows_updated, v_counts.rows_deleted);
       end if;
       p_steps := etl.end_step(p_steps, v_counts);
       if v_changes.has_new_columns then

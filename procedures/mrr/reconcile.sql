@@ -42,7 +42,8 @@ begin
   end;
   perform etl.disconnect_source();
   if v_error.sqlstate is not null then
-    outcome := (v_error, etl.fail_steps(v_steps, v_error.sqlstate), null, null, false)::etl.outcome;
+    outcome.failure := v_error;
+    outcome.steps := etl.fail_steps(v_steps, v_error.sqlstate);
     return;
   end if;
   insert into etl.reconciliation (run_id, mirror, rows_source, rows_mirror, buckets_different, rows_different)
@@ -51,7 +52,7 @@ begin
   insert into etl.difference (reconciliation_id, number, bucket, row_image, copies_source, copies_mirror)
   select v_id, d.number, d.bucket, d.row_image, d.copies_source, d.copies_mirror from unnest(v_differences) d;
   p_different := v_result.rows_different;
-  outcome := (null, etl.end_step(v_steps, etl.counts(p_read => v_result.rows_source)), null, null, false)::etl.outcome;
+  outcome.steps := etl.end_step(v_steps, etl.counts(p_read => v_result.rows_source));
 end
 $$;
 

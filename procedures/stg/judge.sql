@@ -21,7 +21,7 @@ begin
     execute format('select count(*) from stg.%I where _hr_batch = $1', v_change_set.mirror || '_changes') into v_read using p_batch;
     v_counts.rows_read := v_counts.rows_read + v_read;
     v_counts.rows_deleted := v_counts.rows_deleted + stg.release_quarantine(v_change_set.source_table, p_batch);
-    v_counts.rows_quarantined := v_counts.rows_quarantined + stg.quarantine_unfit(v_change_set.source_table, v_change_set.stage, p_batch);
+    v_counts.rows_quarantined := v_counts.rows_quarantined + stg.quarantine_unfit(v_change_set.source_table, v_change_set.stage, p_batch, v_read);
   end loop;
   return v_counts;
 end

@@ -1,6 +1,7 @@
 -- Contract: moves the rows that the stage function gives a reason for from the change set into quarantine, and returns how
--- many. A changed row (U) that became unfit also stays as D, so what dwh knew of it leaves.
-create or replace function stg.quarantine_unfit(p_table etl.source_table, p_stage text, p_batch bigint)
+-- many. Where one reason takes more than etl.settings.quarantine_share of the change set (p_rows), the publish is stopped
+-- instead. A changed row (U) that became unfit also stays as D, so what dwh knew of it leaves.
+create or replace function stg.quarantine_unfit(p_table etl.source_table, p_stage text, p_batch bigint, p_rows bigint)
 returns bigint
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -10,6 +11,10 @@ declare
   v_changes constant text := format('stg.%I', (p_table).mirror || '_changes');
   v_key constant text := 'row(' || coalesce(etl.key_list(v_id, 'c.%1$I'), etl.column_list(v_id, 'c.%1$I')) || ')::text collate "C"';
   v_unfit bigint;
+  v_worst bigint;
+  v_reason text;
+  v_share numeric;
+  v_from integer;
 begin
   execute format(
     'with unfit as (select s.change_seq, s.origin, s.reason from %1$s($1) s where s.op in (''I'', ''U'') and s.reason is not null),'
@@ -20,12 +25,21 @@ begin
     '   returning 1),'
     ' left_out as (delete from %3$s c using unfit u where c._hr_batch = $1 and c._hr_seq = u.change_seq and c._hr_op = ''I''),'
     ' withdrawn as (update %3$s c set _hr_op = ''D'' from unfit u where c._hr_batch = $1 and c._hr_seq = u.change_seq and c._hr_op = ''U'')'
-    ' select count(*) from quarantined', p_stage::regproc, v_key, v_changes)
-    into v_unfit using p_batch, (p_table).mirror, p_stage;
+    ' select coalesce(sum(r.rows), 0)::bigint, coalesce(max(r.rows), 0), (array_agg(r.reason order by r.rows desc))[1]'
+    ' from (select u.reason, count(*) as rows from unfit u group by 1) r', p_stage::regproc, v_key, v_changes)
+    into v_unfit, v_worst, v_reason using p_batch, (p_table).mirror, p_stage;
+  select s.quarantine_share, s.quarantine_from into v_share, v_from from etl.settings s;
+  if p_rows >= v_from and v_worst > v_share * p_rows then
+    raise exception using
+      errcode = 'check_violation',
+      message = format('%s of %s rows of %s in batch %s are unfit: %s', v_worst, p_rows, (p_table).mirror, p_batch, v_reason),
+      detail = format('More than a share of %s for one reason is no longer dirt but a defect, so nothing was published.', v_share),
+      hint = 'Mend the source or the stage function; or, if it is right, raise etl.settings.quarantine_share.';
+  end if;
   return v_unfit;
 end
 $$;
 
-comment on function stg.quarantine_unfit(etl.source_table, text, bigint) is
-  'Moves the rows of batch p_batch that stage function p_stage judges unfit into stg.quarantine; returns how many. Internal.';
-revoke all on function stg.quarantine_unfit(etl.source_table, text, bigint) from public;
+comment on function stg.quarantine_unfit(etl.source_table, text, bigint, bigint) is
+  'Moves the rows of batch p_batch that stage function p_stage judges unfit into stg.quarantine; returns how many. Raises 23514 beyond etl.settings.quarantine_share of p_rows. Internal.';
+revoke all on function stg.quarantine_unfit(etl.source_table, text, bigint, bigint) from public;
