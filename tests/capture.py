@@ -12,7 +12,7 @@ from tests.conftest import SOURCE_ROLE
 from tests.support import Database, Flow, Row
 
 PIPELINE = "log"
-REMEDY = re.compile(r"At the source, as its DBA: (.*) Then call etl\.add_table again\.", re.DOTALL)
+REMEDY = re.compile(r"At the source, as its DBA:\s(.*)\sThen call etl\.add_table again\.", re.DOTALL)
 
 
 def may_replicate(operational: Database) -> None:

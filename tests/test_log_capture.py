@@ -777,6 +777,12 @@ def test_inserts_only(source: Flow) -> None:
             "replica identity full",
         ),
         (
+            "create table public.t (id int primary key deferrable); alter table public.t replica identity full",
+            {},
+            "its key is deferrable",
+            "capture => 'full'",
+        ),
+        (
             "create table public.t (id int primary key, a int generated always as (id * 2) stored)",
             {},
             "generated columns",

@@ -12,6 +12,7 @@ declare
   v_query constant text := rtrim(add_check.query, E' \t\n;');
   v_rows bigint;
 begin
+  -- the query is an administrator's, registered to be run: @plpgsql_check_options: security_warnings = off
   if not exists (select from etl.pipeline p where p.pipeline = v_pipeline) then
     raise exception using
       errcode = 'undefined_object',

@@ -27,14 +27,14 @@ begin
   exception when insufficient_privilege then
     null; -- the finding stands, and the message below says what the DBA runs
   end;
-  select string_agg(format('%s: %s', f.subject, f.finding), '; '), string_agg(f.remedy, ' ') into v_findings, v_remedies
+  select string_agg(format('%s: %s', f.subject, f.finding), '; '), string_agg(f.remedy, E'\n') into v_findings, v_remedies
   from pg_temp.headrace_finding f where f.severity = 'error';
   drop table pg_temp.headrace_finding;
   if v_findings is not null then
     raise exception using
       errcode = 'object_not_in_prerequisite_state',
       message = format('%I.%I of source %s cannot be captured by log: %s', (p_table).source_schema, (p_table).source_name, (p_table).source, v_findings),
-      hint = format('At the source, as its DBA: %s Then call etl.add_table again.', v_remedies);
+      hint = format(E'At the source, as its DBA:\n%s\nThen call etl.add_table again.', v_remedies);
   end if;
 end
 $$;

@@ -1,7 +1,8 @@
 -- Contract: judges all quarantined rows of a pipeline (null: of all) once more, after a rule changed: they go back into a
 -- change set as they were captured and are published; what is still unfit returns to quarantine. Fit rows get the date of
 -- their first capture.
--- If publishing fails nothing is lost: the rows wait in the change set for the next run.
+-- What waits is published first, since it may delete rows that are in quarantine. If publishing fails nothing is lost: the
+-- rows stay in quarantine, or wait in the change set for the next run.
 create or replace procedure etl.replay_quarantine(pipeline text default null)
 language plpgsql
 security definer
@@ -27,6 +28,14 @@ begin
     v_outcome := null;
     v_run_id := etl.open_run(v_pipeline, 'replay_quarantine', false, false, true);
     continue when v_run_id is null;
+    loop
+      call dwh.publish(v_pipeline, v_run_id, v_outcome);
+      exit when ((v_outcome).failure).sqlstate is not null or not (v_outcome).more;
+    end loop;
+    if ((v_outcome).failure).sqlstate is not null then
+      perform etl.close_run(v_run_id, v_outcome);
+      continue;
+    end if;
     insert into etl.batch (pipeline, kind, run_id, captured_at)
     select v_pipeline, 'replay', v_run_id, b.captured_at
     from etl.batch b where b.pipeline = v_pipeline order by b.batch_id desc limit 1

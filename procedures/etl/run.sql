@@ -95,8 +95,8 @@ begin
       errcode = v_error.sqlstate,
       message = pg_catalog.format('pipeline %s %s in step %s: %s', v_failed,
         case v_error.sqlstate when '57014' then 'was canceled' else 'failed' end, v_error.step, v_error.message),
-      detail = pg_catalog.concat_ws(' ', nullif(v_error.detail, ''), pg_catalog.format('It was run %s.', v_failed_run)),
-      hint = pg_catalog.concat_ws(' ', nullif(v_error.hint, ''),
+      detail = pg_catalog.concat_ws(e'\n', nullif(v_error.detail, ''), pg_catalog.format('It was run %s.', v_failed_run)),
+      hint = pg_catalog.concat_ws(e'\n', nullif(v_error.hint, ''),
         pg_catalog.format('The log has it: select * from etl.procedure_errors where run_id = %s;', v_failed_run));
   end if;
 end

@@ -9,10 +9,11 @@ as $$
 declare
   v_rule etl.check_rule;
   v_limit constant integer := (select s.check_sample from etl.settings s);
-  v_reports etl.check_report[] := array[]::etl.check_report[];
+  v_reports etl.check_report[];
   v_rows bigint;
   v_sample jsonb;
 begin
+  -- the query is an administrator's, registered to be run: @plpgsql_check_options: security_warnings = off
   for v_rule in select r.* from etl.check_rule r where r.pipeline = p_pipeline and r.enabled order by r.check_id loop
     begin
       for v_rows, v_sample in execute format(E'select count(*), jsonb_agg(to_jsonb(q) - ''_hr_number'') filter (where q._hr_number <= $1)'

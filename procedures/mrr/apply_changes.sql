@@ -15,7 +15,7 @@ declare
 begin
   execute format(
     'select count(*) filter (where c._hr_op = ''I''), count(*) filter (where c._hr_op = ''U''),'
-    '       count(*) filter (where c._hr_op = ''D'') from %s c where c._hr_batch = $1', v_changes)
+    '       count(*) filter (where c._hr_op in (''D'', ''T'')) from %s c where c._hr_batch = $1', v_changes)
     into v_counts.rows_inserted, v_counts.rows_updated, v_counts.rows_deleted using p_batch;
 
   if v_counts.rows_deleted > 0 and v_same_key is not null then

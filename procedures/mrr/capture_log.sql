@@ -44,9 +44,9 @@ begin
       v_counts := mrr.apply_changes(v_table, p_batch);
       v_counts.rows_read := (select count(*) from pg_temp.headrace_log);
       drop table pg_temp.headrace_log;
-      if v_changes.is_truncated or v_counts.rows_inserted + v_counts.rows_updated + v_counts.rows_deleted > 0 then
+      if v_counts.rows_inserted + v_counts.rows_updated + v_counts.rows_deleted > 0 then
         insert into etl.batch_table (batch_id, mirror, rows_read, rows_inserted, rows_updated, rows_deleted)
-        values (p_batch, v_table.mirror, v_counts.rows_read, v_counts.rows_inserted, v_counts.rows_updated, v_counts.rows_deleted + v_changes.is_truncated::integer);
+        values (p_batch, v_table.mirror, v_counts.rows_read, v_counts.rows_inserted, v_counts.rows_updated, v_counts.rows_deleted);
       end if;
       p_steps := etl.end_step(p_steps, v_counts);
       if v_changes.has_new_columns then
