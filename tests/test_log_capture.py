@@ -408,6 +408,21 @@ def test_bounded_batches(source: Flow) -> None:
     follow(source)
 
 
+def test_a_large_backlog_is_published_on_the_way(source: Flow) -> None:
+    """A run captures no more than it publishes at once, so faster writers cannot keep it from ever publishing."""
+    logged(source, KEYLESS)
+    source.warehouse.execute("update etl.settings set max_changes = 200, publish_changes = 1000")
+    for number in range(20):
+        source.operational.execute("insert into public.t select %s from generate_series(1, 120)", [number])
+    source.run(PIPELINE)
+    waiting = "select count(*) from etl.batch where published_at is null"
+    assert 1000 <= source.warehouse.value("select count(*) from mrr.t") < 2400
+    assert source.warehouse.value(waiting) == 0
+    source.run(PIPELINE)
+    source.run(PIPELINE)
+    follow(source)
+
+
 def test_large_transaction(source: Flow) -> None:
     """One transaction of 200 000 rows is one batch, however small the limit."""
     logged(source, KEYED)

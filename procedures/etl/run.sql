@@ -49,7 +49,7 @@ begin
       perform etl.acknowledge(v_pipeline, v_run_id);
       commit;
       set local search_path = pg_catalog, pg_temp;
-      exit when not (v_outcome).more;
+      exit when not (v_outcome).more or etl.is_enough_waiting(v_pipeline);
     end loop;
     while ((v_outcome).failure).sqlstate is null loop
       call dwh.publish(v_pipeline, v_run_id, v_outcome);
