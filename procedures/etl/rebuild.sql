@@ -11,6 +11,7 @@ declare
   v_outcome etl.outcome;
   v_application constant text := pg_catalog.current_setting('application_name');
 begin
+  commit; -- fails in a transaction block before anything is held
   set local search_path = pg_catalog, pg_temp;
   select p.* into v_plan from etl.rebuild_plan(rebuild.relation) p;
   v_run_id := etl.open_run(v_plan.pipeline, 'rebuild', true, false, true, etl.started_from());

@@ -15,6 +15,7 @@ declare
   v_different bigint;
   v_application constant text := pg_catalog.current_setting('application_name');
 begin
+  commit; -- fails in a transaction block before anything is held
   set local search_path = pg_catalog, pg_temp;
   for v_target in select t.* from etl.reconcile_targets(reconcile.source, reconcile.source_table) t loop
     v_outcome := null;

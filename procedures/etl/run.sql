@@ -17,6 +17,7 @@ declare
   v_failed_run bigint;
   v_application constant text := pg_catalog.current_setting('application_name');
 begin
+  commit; -- fails in a transaction block before anything is held
   set local search_path = pg_catalog, pg_temp;
   foreach v_pipeline in array etl.runnable(run.pipeline) loop
     set local search_path = pg_catalog, pg_temp;
