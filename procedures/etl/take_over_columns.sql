@@ -13,6 +13,9 @@ declare
   v_change record;
   v_type text;
 begin
+  if stg.is_copy((p_table).mirror) then
+    perform stg.end_copy((p_table).mirror, true);
+  end if;
   for v_change in -- names may have been exchanged, so what is renamed gives up its old name first
     select c.position, c.column_name, c.mask
     from etl.source_column c

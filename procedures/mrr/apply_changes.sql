@@ -1,10 +1,14 @@
 -- Contract: brings a mirror up to the change set of one batch and counts what the change set holds, whichever capture mode
 -- wrote it. A row D of a keyless table takes the most recently captured of equal rows with it, so the mirror keeps the
 -- dates that the facts keep.
+-- Rows of the mirror are found one by one through its key, never by reading it whole: the cost is that of the changes,
+-- whatever the mirror holds and the planner makes of it.
 create or replace function mrr.apply_changes(p_table etl.source_table, p_batch bigint)
 returns etl.row_counts
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set enable_hashjoin = off
+set enable_mergejoin = off
 as $$
 declare
   v_id constant integer := (p_table).source_table_id;
@@ -25,10 +29,13 @@ begin
     execute format(
       'with gone as (select %1$s as image, count(*) as copies from %2$s c where c._hr_batch = $1 and c._hr_op = ''D'' group by 1),'
       ' equal as ('
-      '   select m._hr_hash, m._hr_id, gone.copies,'
-      '          row_number() over (partition by gone.image order by m._hr_batch desc, m._hr_id desc) as number'
-      '   from gone join mrr.%3$I m on m._hr_hash = hashtextextended(gone.image, 0) and %4$s = gone.image)'
-      ' delete from mrr.%3$I m using equal e where m._hr_hash = e._hr_hash and m._hr_id = e._hr_id and e.number <= e.copies',
+      '   select v._hr_hash, v._hr_id'
+      '   from gone'
+      '   cross join lateral ('
+      '     select m._hr_hash, m._hr_id from mrr.%3$I m'
+      '     where m._hr_hash = hashtextextended(gone.image, 0) and %4$s = gone.image'
+      '     order by m._hr_batch desc, m._hr_id desc limit gone.copies) v)'
+      ' delete from mrr.%3$I m using equal e where m._hr_hash = e._hr_hash and m._hr_id = e._hr_id',
       etl.row_image(v_id, 'c'), v_changes, v_mirror, etl.row_image(v_id, 'm'))
       using p_batch;
   end if;
