@@ -1012,7 +1012,7 @@ Table(
     Column(
         "sale_key",
         BigInteger,
-        Identity(always=True),
+        Identity(always=True, cache=1000),
         nullable=False,
         comment="Number of the fact; the highest of equal ones is the newest.",
     ),

@@ -14,6 +14,19 @@ alter table etl.settings
     add column copy_from bigint default 100000 not null,
     add constraint settings_copy_from_check check (copy_from >= 0);
 comment on column etl.settings.copy_from is 'Rows at the source from which a first copy without a key fills its mirror directly.';
+-- Numbers only have to grow within a batch, which one session writes; taken a thousand at a time they cost next to nothing.
+alter table dwh.fact_sales alter column sale_key set cache 1000;
+alter sequence etl.change_seq cache 1000;
+do $$
+declare
+    v_mirror text;
+begin
+    for v_mirror in select t.mirror from etl.source_table t where t.key_columns is null
+    loop
+        execute format('alter table mrr.%I alter column _hr_id set cache 1000', v_mirror);
+    end loop;
+end
+$$;
 create table stg.left_out (
     mirror text not null,
     change_seq bigint not null,
@@ -45,6 +58,8 @@ begin
 end
 $$;
 drop table stg.left_out cascade;
+alter table dwh.fact_sales alter column sale_key set cache 1;
+alter sequence etl.change_seq cache 1;
 alter table dwh.dim_product
     drop constraint dim_product_period_excl,
     add constraint dim_product_period_excl exclude using gist (source with =, product_id with =, tstzrange(valid_from, valid_to) with &&);
