@@ -10,6 +10,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
+  -- both ends notice a peer that is gone within a minute; else the source would keep the session, and its snapshot, for hours
+  c_options constant jsonb := '{"connect_timeout": "10", "keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3", "tcp_user_timeout": "60000", "options": "-c lock_timeout=30s -c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3 -c tcp_user_timeout=60000"}';
   v_source constant text := add_source.source;
   v_options jsonb := add_source.options;
   v_is_new constant boolean := not exists (select from etl.source s where s.source = v_source);
@@ -33,7 +35,7 @@ begin
       message = format('options of source %s must be an object with at least host and dbname, and without user and password', v_source),
       hint = 'Example: options => ''{"host": "db1", "port": "5432", "dbname": "shop"}'', username => ''headrace_source'', password => $1.';
   end if;
-  v_options := '{"connect_timeout": "10", "keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3", "tcp_user_timeout": "60000", "options": "-c lock_timeout=30s"}' || v_options;
+  v_options := c_options || v_options;
 
   begin
     if v_is_new then
