@@ -347,6 +347,13 @@ Table(
         comment="True until the next capture has compared the mirror with the source.",
     ),
     Column(
+        "needs_rebuild",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="True until the next capture has compared the mirror and written all of it into the change set, after a part of the warehouse was restored.",
+    ),
+    Column(
         "copy_snapshot", Text, comment="Mode log: source snapshot of the last copy; changes that it saw are skipped."
     ),
     Column("copy_lsn", PgLsn, comment="Mode log: WAL position at or below which all lies that copy_snapshot saw."),
@@ -805,6 +812,39 @@ Table(
     Index(None, "run_id"),
     schema="etl",
     comment="Outcome of every check of every publish; survives the rollback of a publish that it stopped.",
+)
+
+Table(
+    "backup_log",
+    metadata,
+    Column("backup_log_id", BigInteger, Identity(always=True), primary_key=True, comment="Number of the entry."),
+    Column("kind", Text, nullable=False, comment="logical, physical, verify or restore."),
+    Column(
+        "status",
+        Text,
+        nullable=False,
+        server_default=text("'running'"),
+        comment="running, succeeded, failed, or aborted: its script ended before it could say so.",
+    ),
+    Column("backup", Text, comment="Name of the backup."),
+    Column("place", Text, nullable=False, comment="Host and directory or repository that it is in."),
+    Column("bytes", BigInteger, comment="Size of the backup."),
+    Column(
+        "started_by",
+        Text,
+        nullable=False,
+        server_default=text("session_user"),
+        comment="Role that the script connected as.",
+    ),
+    Column("started_at", MOMENT, nullable=False, server_default=NOW, comment="When it began."),
+    Column("finished_at", MOMENT, comment="When it ended; null while it runs."),
+    Column("message", Text, comment="The outcome in words."),
+    CheckConstraint("kind in ('logical', 'physical', 'verify', 'restore')", name="kind"),
+    CheckConstraint("status in ('running', 'succeeded', 'failed', 'aborted')", name="status"),
+    CheckConstraint("(status = 'running') = (finished_at is null)", name="finished"),
+    Index("backup_log_kind_idx", "kind", "backup_log_id"),
+    schema="etl",
+    comment="Backups, verifications and restores of this warehouse. Written by the scripts of backup/.",
 )
 
 Table(
