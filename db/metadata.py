@@ -196,6 +196,14 @@ Table(
         server_default=text("20"),
         comment="Offending rows of a check that the log keeps.",
     ),
+    Column(
+        "reader_samples",
+        Text,
+        nullable=False,
+        server_default=text("'masked'::text"),
+        comment="What readers of dwh see of a quarantined row, of what a check found and of an error: none; masked: numbers, dates and nulls, no text; rows: all of it.",
+    ),
+    CheckConstraint("reader_samples in ('none', 'masked', 'rows')", name="reader_samples"),
     CheckConstraint("retry_attempts between 0 and 20", name="retry_attempts"),
     CheckConstraint("quarantine_share between 0 and 1", name="quarantine_share"),
     CheckConstraint("quarantine_from > 0", name="quarantine_from"),
@@ -810,6 +818,7 @@ Table(
     Column("checked_at", MOMENT, nullable=False, comment="When it was checked."),
     CheckConstraint("status in ('passed', 'warned', 'failed')", name="status"),
     Index(None, "run_id"),
+    Index("check_log_check_name_idx", "check_name", "check_log_id"),
     schema="etl",
     comment="Outcome of every check of every publish; survives the rollback of a publish that it stopped.",
 )
