@@ -107,8 +107,8 @@ pg_restore_part() {
     || die "$EXIT_FAILED" "$2 ($1) could not be restored: $(grep -m 1 error "$WORK/err" || tail -n 1 "$WORK/err")"
 }
 
-# restore_beside: into an empty database, in parallel.
-restore_beside() {
+# restore_rows: into an empty database, in parallel, such that all is as it was.
+restore_rows() {
   local layer
   make_roles
   grant_rights
@@ -120,6 +120,10 @@ restore_beside() {
   done
   pg_restore_part post-data base "$JOBS"
   log "indexes and constraints are there"
+}
+
+# finish_restore: what makes a warehouse of it that may run.
+finish_restore() {
   { give_passwords; printf "select etl.after_restore(null, '%s');\n" "$IDENTITY"; } | sql >/dev/null
   run vacuumdb --quiet --analyze-only --jobs="$JOBS" 2>"$WORK/err" || log "could not be analyzed: $(head -n 1 "$WORK/err")"
 }
@@ -211,7 +215,8 @@ restore_logically() {
   else
     plan "restore everything into ${IS_NEW:+the new }database $PGDATABASE" new
     MADE=$IS_NEW
-    restore_beside
+    restore_rows
+    finish_restore
     MADE=
   fi
   open_entry restore "$NAME"
