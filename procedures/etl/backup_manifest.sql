@@ -28,6 +28,8 @@ as $$
       from etl.pipeline p),
     'sources', (
       select jsonb_object_agg(s.source, jsonb_build_object(
+        'user', (select max(o.option_value) from pg_user_mappings m cross join pg_options_to_table(m.umoptions) o
+                 where m.srvname = s.source and m.usename = 'headrace_owner' and o.option_name = 'user'),
         'batch', b.batch_id, 'captured_at', b.captured_at, 'snapshot', b.snapshot, 'lsn', b.lsn,
         'system_identifier', b.system_identifier::text, 'timeline', b.timeline,
         'slots', (select jsonb_object_agg(x.slot_name, x.position) from etl.slot x where x.source = s.source)))
@@ -39,7 +41,8 @@ as $$
     'settings', (select jsonb_agg(x.setting) from pg_db_role_setting s cross join unnest(s.setconfig) x (setting)
                  where s.setdatabase = d.oid and s.setrole = 0),
     'tables', (
-      select jsonb_object_agg(t.relation::text, jsonb_build_object('layer', t.layer, 'rows', g.rows, 'digest', g.digest))
+      select jsonb_object_agg(t.relation::text, jsonb_build_object('layer', t.layer,
+        'root', (select p.root::regclass::text from (select pg_partition_root(t.relation)) p (root)), 'rows', g.rows, 'digest', g.digest))
       from etl.backup_tables(p_layers) t cross join lateral etl.table_digest(t.relation) g))
   from pg_database d
   where d.datname = current_database()
