@@ -203,6 +203,14 @@ Table(
         server_default=text("'masked'::text"),
         comment="What readers of dwh see of a quarantined row, of what a check found and of an error: none; masked: numbers, dates and nulls, no text; rows: all of it.",
     ),
+    Column(
+        "dashboard_cells",
+        Integer,
+        nullable=False,
+        server_default=text("150000"),
+        comment="Cells that a cube of figures in the dashboard page may have; beyond it the page is coarser and a live one asks the server.",
+    ),
+    CheckConstraint("dashboard_cells between 10 and 5000000", name="dashboard_cells"),
     CheckConstraint("reader_samples in ('none', 'masked', 'rows')", name="reader_samples"),
     CheckConstraint("retry_attempts between 0 and 20", name="retry_attempts"),
     CheckConstraint("quarantine_share between 0 and 1", name="quarantine_share"),
@@ -866,6 +874,22 @@ Table(
     comment="What alembic upgrade head deployed of procedures/.",
 )
 
+Table(
+    "page",
+    metadata,
+    Column("page", Text, primary_key=True, comment="Name of the page."),
+    Column(
+        "content",
+        Text,
+        nullable=False,
+        comment="HTML with everything inlined; @@connect@@ and @@data@@ stand for what dwh.dashboard() puts there.",
+    ),
+    Column("sha256", Text, nullable=False, comment="Hash of the content."),
+    Column("deployed_at", MOMENT, nullable=False, server_default=NOW, comment="When it was deployed."),
+    schema="etl",
+    comment="Pages that alembic upgrade head deployed of dashboard/web, without figures.",
+)
+
 # --------------------------------------------------------------------------------------------------------------------
 # stg
 # --------------------------------------------------------------------------------------------------------------------
@@ -1097,6 +1121,18 @@ Table(
     CheckConstraint("lines > 0", name="lines"),
     schema="dwh",
     comment="fact_sales by product; kept up to date by every publish.",
+)
+
+Table(
+    "dashboard_copy",
+    metadata,
+    Column("one", Boolean, primary_key=True, server_default=text("true"), comment="Holds the table to one row."),
+    Column("content", Text, nullable=False, comment="The page, as dwh.dashboard() returned it."),
+    Column("run_id", BigInteger, comment="Run after which it was made."),
+    Column("made_at", MOMENT, nullable=False, comment="When it was made."),
+    CheckConstraint("one", name="one_row"),
+    schema="dwh",
+    comment="A copy of the dashboard page, at most one row; kept by dwh.store_dashboard() where a pipeline calls it after each success.",
 )
 
 Table(
