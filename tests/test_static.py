@@ -15,7 +15,7 @@ from tests import checks
 from tests.support import Database, Flow
 
 SCHEMAS = ["etl", "mrr", "stg", "dwh"]
-PYTHON = ["bootstrap.py", "db", "migrations", "tests"]
+PYTHON = ["bootstrap.py", "bench", "db", "migrations", "tests"]
 
 # What plpgsql_check says of good code, because it cannot know better; everything else it says is a finding.
 ACCEPTED = [
