@@ -34,6 +34,9 @@ ALONE = "set local citus.enable_ddl_propagation = off;"
 # After the commit, because other nodes of a cluster see a new role only then.
 LAYOUT = """
 do $$ begin
+  if exists (select from pg_extension where extname = 'citus') then
+    execute format('grant create on database %I to headrace_owner', current_database());
+  end if;
   if to_regprocedure('etl.apply_layout()') is not null then
     call etl.apply_layout();
   end if;

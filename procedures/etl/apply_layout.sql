@@ -1,6 +1,7 @@
 -- Contract: brings every table of etl.layout to where it says that it lives. Does nothing without Citus, nothing for tables
 -- that do not exist (yet), and nothing for what is right already, so it may be called at any time: by the deployment, after
 -- a restore, after a change of etl.layout. Moving a table that holds rows takes as long as copying it, and locks it.
+-- Stage functions are kept from being inlined there: Citus refuses to plan what it finds only after that.
 -- Citus's functions and tables are named in dynamic SQL alone, since they may not be there.
 -- Hazard: queries go on to the workers as the role that asks here, in SECURITY DEFINER routines as headrace_owner, so that
 -- role must be let in by every node.
@@ -11,6 +12,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_table record;
+  v_stage regprocedure;
 begin
   if not exists (select from pg_extension e where e.extname = 'citus') then
     return;
@@ -36,6 +38,14 @@ begin
       execute format('select create_reference_table(%L)', v_table.relation);
     end if;
     raise notice '% is %', v_table.relation, concat_ws(' by ', v_table.kind, v_table.distribution_column);
+  end loop;
+  for v_stage in
+    select distinct p.oid::regprocedure
+    from etl.stage g
+    join pg_proc p on p.oid = to_regprocedure(g.stage || '(bigint)')
+    where p.prolang = (select l.oid from pg_language l where l.lanname = 'sql') and p.proconfig is null
+  loop
+    execute format('alter function %s set search_path = pg_catalog, pg_temp', v_stage);
   end loop;
 end
 $$;
