@@ -785,6 +785,18 @@ Table(
 )
 
 Table(
+    "layout",
+    metadata,
+    Column("relation", Text, primary_key=True, comment="Table, schema.name."),
+    Column("kind", Text, nullable=False, comment="distributed over the workers, reference: whole on every node, or local: on the coordinator alone."),
+    Column("distribution_column", Text, comment="Column whose hash tells the shard, part of the primary key; null unless distributed."),
+    CheckConstraint("kind in ('distributed', 'reference', 'local')", name="kind"),
+    CheckConstraint("(kind = 'distributed') = (distribution_column is not null)", name="column"),
+    schema="etl",
+    comment="Where tables live on a cluster of Citus; without the extension it has no effect. etl.apply_layout() brings it about; tables that are not named stay on the coordinator.",
+)
+
+Table(
     "check_rule",
     metadata,
     Column("check_id", Integer, Identity(always=True), primary_key=True, comment="Number of the check."),
