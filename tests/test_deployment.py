@@ -16,11 +16,13 @@ from multiprocessing.context import ForkProcess
 from pathlib import Path
 
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 
 from tests.conftest import CRON_DATABASE, ROOT, database
 from tests.support import Database, Flow, Row, Server, wait_until
 
-HEAD = "0004"
+HEAD = ScriptDirectory.from_config(Config(ROOT / "alembic.ini")).get_current_head()
 SAMPLE = """
 create or replace function etl.sample() returns int language sql set search_path = pg_catalog, pg_temp
 as $$ select {} $$;
