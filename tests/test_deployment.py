@@ -91,7 +91,7 @@ class Tree:
 
 def checkout(root: Path, *ignored: str) -> Tree:
     """Copy what a deployment is made of."""
-    for name in ("migrations", "db", "procedures", "jobs"):
+    for name in ("migrations", "db", "procedures", "jobs", "dashboard"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__", *ignored))
     shutil.copy(ROOT / "alembic.ini", root)
     return Tree(root)

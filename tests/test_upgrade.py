@@ -1,7 +1,7 @@
 """A warehouse that an earlier state of this project filled is upgraded by this one: data and history stay, runs go on.
 
-Earlier states are the releases, by their tags, and the state before the newest revision, so the way from there is tried
-before it is released. ``HEADRACE_UPGRADE_FROM`` names another commit.
+Earlier states are the releases, by their tags, and the last state without backups, which was before any release.
+``HEADRACE_UPGRADE_FROM`` names another commit.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.capture import add_log_table, may_replicate
 from tests.conftest import ROOT, SAMPLE, register
 from tests.support import Database, Flow
 
-VERSIONS = "migrations/versions"
+FIRST = "migrations/versions/0006_backup.py"
 HISTORY = {  # what was there before must be there after, row by row
     "etl.run_log": "run_id, pipeline, action, status, started_at, finished_at",
     "etl.step_log": "step_log_id, run_id, step, status, rows_read",
@@ -39,8 +39,7 @@ def earlier() -> list[str]:
     """Return the states to upgrade from."""
     if named := os.environ.get("HEADRACE_UPGRADE_FROM"):
         return [named]
-    newest = max(path.name for path in (ROOT / VERSIONS).glob("[0-9]*.py"))
-    added = git("log", "--first-parent", "--diff-filter=A", "--format=%H", "-1", "--", f"{VERSIONS}/{newest}")
+    added = git("log", "--first-parent", "--diff-filter=A", "--format=%H", "-1", "--", FIRST)
     before = git("rev-parse", "--verify", "--quiet", f"{added}^") if added else ""
     return [*git("tag", "--list", "v*").split(), *([before] if before else [])]
 
