@@ -336,16 +336,29 @@ def test_launcher_of_pg_cron_is_killed(cron: Database) -> None:
     assert cron.query("select jobname from cron.job") == [("kept",)]
 
 
-def test_launcher_of_pg_cron_is_ended(cron: Database, spare_warehouse: Spare) -> None:
-    """Ended by pg_terminate_backend, it comes back with its jobs when the server is started again, if not before."""
+SEEN = (
+    "select s.scheduler_is_up, s.next_run_at is not null, m.value from etl.status s left join etl.metrics m"
+    " on m.name = 'headrace_scheduler_up' and m.labels ->> 'pipeline' = s.pipeline where s.pipeline = 'sales'"
+)
+
+
+def test_launcher_of_pg_cron_is_ended(mortal: Flow, cron: Database, spare_warehouse: Spare) -> None:
+    """Ended by pg_terminate_backend, it is missed at once; the server's next start brings it back."""
+    login(spare_warehouse.server, "headrace_monitor")
     cron.execute("select cron.schedule('kept', '17 3 * * *', 'select 1')")
     old = wait_until(lambda: cron.query(LAUNCHER), what="the launcher")
-    cron.execute("select pg_catalog.pg_terminate_backend(%s)", [old[0][0]])
+    with mortal.warehouse.connect("headrace_monitor") as monitor:
+        assert monitor.execute(SEEN).fetchall() == [(True, True, 1)]
+        cron.execute("select pg_catalog.pg_terminate_backend(%s, 10000)", [old[0][0]])
+        gone = monitor.execute(SEEN).fetchall()
+        assert gone == [(False, False, 0)] or cron.query(LAUNCHER) not in ([], old)
     cron.close()
+    mortal.warehouse.close()
     spare_warehouse.stop()
     spare_warehouse.start()
     wait_until(lambda: asked(cron, LAUNCHER) not in ([], old), what="another launcher")
     assert cron.query("select jobname from cron.job") == [("kept",)]
+    assert mortal.warehouse.query(SEEN) == [(True, True, 1)]
 
 
 def test_warehouse_is_killed_while_a_job_runs(cron: Database, spare_warehouse: Spare) -> None:
