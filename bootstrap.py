@@ -35,6 +35,7 @@ set lock_timeout = '20s'; set client_min_messages = warning;
 do $$ begin if to_regprocedure('etl.drop_slots()') is not null then"""
 PASSED_ON = ("alembic", "bench", "test")  # the commands whose arguments are another program's
 INSTALLS = ("bench", "demo", "test", "up")  # the commands that may install something
+TEST_PROGRAMS = {"shellcheck": "shellcheck", "ip": "iproute2"}  # and their packages
 DEFAULT_ROWS = 100_000
 OVERVIEW = """
 three to begin with:
@@ -138,7 +139,7 @@ def go_inside(home: Home, arguments: argparse.Namespace, words: Sequence[str]) -
             is_test = arguments.command == "test"
             with_server = arguments.command in ("bench", "test") or not (choices.source and choices.warehouse)
             if os.geteuid() == 0:
-                machine.install_packages(servers, with_server, ("shellcheck",) if is_test else ())
+                machine.install_packages(servers, with_server, TEST_PROGRAMS if is_test else {})
             elif with_server:
                 machine.choose(servers)
             machine.make_venv(home)

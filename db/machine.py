@@ -14,7 +14,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -182,19 +182,19 @@ def no_service() -> Iterator[None]:
             aside.rename(policy)
 
 
-def install_packages(servers: Sequence[Server], with_server: bool, programs: Sequence[str] = ()) -> None:
+def install_packages(servers: Sequence[Server], with_server: bool, programs: Mapping[str, str]) -> None:
     """As root, let apt install what is missing; nothing that is installed is upgraded.
 
     Args:
         servers: what is installed, the newest first.
         with_server: whether the command runs servers of its own.
-        programs: programs that the command calls, in packages of the same name.
+        programs: programs that the command calls, and the packages they are in.
 
     Raises:
         Problem: something is missing and apt cannot bring it.
     """
     wanted = [] if ask(sys.executable, "-c", "import ensurepip; print(1)") else ["python3-venv"]
-    wanted += [program for program in programs if not shutil.which(program)]
+    wanted += [package for program, package in programs.items() if not shutil.which(program)]
     complete = any(server.version >= OLDEST and not server.missing for server in servers)
     lacks_server = with_server and not complete
     if not wanted and not lacks_server:
