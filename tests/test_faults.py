@@ -375,6 +375,72 @@ def test_warehouse_is_killed_while_a_job_runs(cron: Database, spare_warehouse: S
     assert cron.query("select jobname from cron.job") == [("long",)]
 
 
+RIGHTS = """
+    select 'database', datname::text, a.grantee::regrole::text, a.privilege_type
+    from pg_catalog.pg_database, pg_catalog.aclexplode(datacl) a where datname = current_database()
+    union all
+    select 'schema', nspname::text, a.grantee::regrole::text, a.privilege_type
+    from pg_catalog.pg_namespace, pg_catalog.aclexplode(nspacl) a
+    union all
+    select 'relation', oid::regclass::text, a.grantee::regrole::text, a.privilege_type
+    from pg_catalog.pg_class, pg_catalog.aclexplode(relacl) a
+    union all
+    select 'routine', oid::regprocedure::text, a.grantee::regrole::text, a.privilege_type
+    from pg_catalog.pg_proc, pg_catalog.aclexplode(proacl) a
+    union all
+    select 'type', oid::regtype::text, a.grantee::regrole::text, a.privilege_type
+    from pg_catalog.pg_type, pg_catalog.aclexplode(typacl) a
+    union all
+    select 'default', concat_ws(' ', defaclnamespace::regnamespace, defaclobjtype), a.grantee::regrole::text,
+           a.privilege_type
+    from pg_catalog.pg_default_acl, pg_catalog.aclexplode(defaclacl) a
+    order by 1, 2, 3, 4
+"""
+
+
+def test_roles_are_dropped_by_force(mortal: Flow, spare_warehouse: Spare) -> None:
+    """Dropped with all their rights, the roles are made anew by the next deployment, and the jobs go on."""
+    wh = mortal.warehouse
+    job = f"headrace:{wh.value('select etl.warehouse_id()')}:run"
+    alembic(wh.dsn, command.upgrade, "head")
+    before = wh.query(RIGHTS)
+    for role in ("headrace_runner", "headrace_monitor", "headrace_reader"):
+        assert any(grantee == role for _, _, grantee, _ in before)
+        wh.execute(f"drop owned by {role}; drop role {role}")
+    wh.execute("call etl.run('sales')")
+    assert_all_arrived(mortal)
+    alembic(wh.dsn, command.upgrade, "head")
+    assert wh.query(RIGHTS) == before
+    login(spare_warehouse.server, "headrace_runner", "headrace_monitor", "headrace_reader")
+    for role, question in (("runner", "call etl.run('sales')"), ("monitor", "table etl.status")):
+        with wh.connect(f"headrace_{role}") as session:
+            session.execute(question)
+    mortal.operational.execute("insert into public.sales values (1, 1, 12)")
+    mended = wh.value("select max(run_id) from etl.run_log")
+    cron = spare_warehouse.server.database(spare_warehouse.name)
+    assert cron.query("select username, active from cron.job where jobname = %s", [job]) == [("headrace_runner", True)]
+    wait_until(
+        lambda: wh.query(
+            "select from etl.run_log where started_from = 'pg_cron' and status = 'succeeded' and run_id > %s", [mended]
+        ),
+        timeout=130,
+        what="a run that pg_cron starts",
+    )
+    without_jobs(spare_warehouse)
+    cron.close()
+    wait_until(lambda: not wh.query("select from etl.run_log where status = 'running'"), what="the end of that run")
+    mortal.run()
+    assert_all_arrived(mortal)
+
+
+def test_rights_of_a_role_are_dropped(mortal: Flow) -> None:
+    """The role stays and its rights are gone: the next deployment grants them again."""
+    before = mortal.warehouse.query(RIGHTS)
+    mortal.warehouse.execute("drop owned by headrace_runner")
+    alembic(mortal.warehouse.dsn, command.upgrade, "head")
+    assert mortal.warehouse.query(RIGHTS) == before
+
+
 def test_job_role_cannot_be_dropped_by_mistake(sales: Flow) -> None:
     """The role of the jobs has rights here, so PostgreSQL refuses to drop it."""
     with raises("2BP01"):
