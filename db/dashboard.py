@@ -68,9 +68,9 @@ def ask(dsn: str, statement: str, *values: str) -> str:
         raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "\n".join((str(problem), problem.way_out))) from None
     except psycopg.Error as error:
         is_theirs = (error.sqlstate or "").startswith("22")
-        problem = explain(error, "the warehouse")
+        said = explain(error, "the warehouse")
         status = HTTPStatus.BAD_REQUEST if is_theirs else HTTPStatus.SERVICE_UNAVAILABLE
-        raise Refusal(status, "\n".join((str(problem), problem.way_out))) from None
+        raise Refusal(status, "\n".join((str(said), said.way_out))) from None
     if not row or row[0] is None:
         raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "The warehouse has no page. Deploy it:  python3 bootstrap.py up")
     return str(row[0])
@@ -102,7 +102,9 @@ class Handler(BaseHTTPRequestHandler):
         host = self.headers.get("Host", "").rpartition(":")
         name = host[0] if host[2].isdigit() else "".join(host)
         if name not in OURS:
-            raise Refusal(HTTPStatus.MISDIRECTED_REQUEST, f"This is the dashboard of {ADDRESS}; ask for it by that name.")
+            raise Refusal(
+                HTTPStatus.MISDIRECTED_REQUEST, f"This is the dashboard of {ADDRESS}; ask for it by that name."
+            )
         url = urlsplit(self.path)
         if url.path == "/":
             return "text/html", ask(self.server.dsn, PAGE)
@@ -151,7 +153,9 @@ class Server(ThreadingHTTPServer):
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise
-            raise Problem(f"port {port} is taken", "Give another one: --port, or --port 0 for any that is free.") from None
+            raise Problem(
+                f"port {port} is taken", "Give another one: --port, or --port 0 for any that is free."
+            ) from None
 
     @property
     def url(self) -> str:

@@ -88,6 +88,7 @@ function start() {
     if (window.innerWidth !== width && current() === "sales") update();
     width = window.innerWidth;
   });
+  document.body.dataset.started = "yes";
 }
 
 start();

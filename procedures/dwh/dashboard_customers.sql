@@ -1,3 +1,4 @@
+-- requires: dwh.metric_new_customers
 -- Contract: new customers by day and country in the form of dwh.dashboard_cube(), days cut to p_grain.
 create or replace function dwh.dashboard_customers(p_grain text)
 returns json
