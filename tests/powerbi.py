@@ -374,6 +374,7 @@ def report_findings(model: Model, files: Files) -> Iterator[str]:
                 yield f"{path}: {kind} {table}[{name}] is not in the model"
         yield from (f"{path}: {finding}" for finding in projection_findings(document))
     pages = {path.parent.name: document for path, document in documents.items() if path.name == "page.json"}
+    yield from resource_findings(documents[REPORT / "report.json"], files)
     order = documents[REPORT / "pages/pages.json"]
     if sorted(order["pageOrder"]) != sorted(pages) or order["activePageName"] not in pages:
         yield "pages.json: its pages are not those of the folders"
@@ -387,6 +388,18 @@ def report_findings(model: Model, files: Files) -> Iterator[str]:
             if path.name == "visual.json" and path.parts[-4] == name
         }
         yield from (f"{name}: {finding}" for finding in page_findings(name, page, visuals))
+
+
+def resource_findings(report: dict[str, Any], files: Files) -> Iterator[str]:
+    """Yield the files that the report uses and does not have: Power BI Desktop would not open it."""
+    items = {
+        item["name"]: f"{REPORT.parent}/StaticResources/{package['name']}/{item['path']}"
+        for package in report["resourcePackages"]
+        for item in package["items"]
+    }
+    yield from (f"{path} is not there" for path in items.values() if Path(path) not in files)
+    themes = (theme["name"] for theme in report["themeCollection"].values())
+    yield from (f"the theme {name} is in no package" for name in themes if name not in items)
 
 
 def projection_findings(document: dict[str, Any]) -> Iterator[str]:
@@ -406,8 +419,8 @@ def page_findings(name: str, page: dict[str, Any], visuals: Mapping[str, dict[st
         if binding["boundFilter"] not in {f["name"] for f in page["filterConfig"]["filters"]}:
             yield f"its binding names the filter {binding['boundFilter']}, which it does not have"
     for folder, visual in visuals.items():
-        if visual["name"] != folder:
-            yield f"{folder} is called {visual['name']}"
+        if visual["name"] != folder or not re.fullmatch(r"[\w-]{1,50}", folder):
+            yield f"{folder} is called {visual['name']}, or has a name that Power BI passes over"
         container = visual["visual"]["visualContainerObjects"]
         if not text_of(container, "general", "altText"):
             yield f"{folder} has no alternative text"

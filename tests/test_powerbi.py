@@ -157,6 +157,8 @@ def test_model_and_report_fit_together() -> None:
             "HierarchyLevel dim_customer[Customers by country.Land] is not in the model",
         ),
         (REPORT / "pages/pages.json", '"customers"', '"clients"', "its pages are not those of the folders"),
+        (REPORT / "report.json", '"path": "Headrace.json"', '"path": "Theme.json"', "Theme.json is not there"),
+        (REPORT / "report.json", '"Headrace.json",\n          "path"', '"x",\n          "path"', "is in no package"),
         (
             REPORT / "pages/product_detail/page.json",
             '"boundFilter": "product',
