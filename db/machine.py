@@ -35,6 +35,11 @@ EXTENSIONS = {
     "btree_gist": "",
     "pgcrypto": "",
 }
+# Debian's packages of programs that are not in one of their own name: the compiler, and what runs what it makes.
+TEST_PROGRAMS = ("chromium", "mcs", "shellcheck")  # what the tests call besides
+PROGRAMS = {
+    "mcs": ("mono-mcs", "mono-runtime", "libmono-system-data4.0-cil", "libmono-system-runtime-serialization4.0-cil"),
+}
 
 
 @dataclass(frozen=True)
@@ -188,13 +193,14 @@ def install_packages(servers: Sequence[Server], with_server: bool, programs: Seq
     Args:
         servers: what is installed, the newest first.
         with_server: whether the command runs servers of its own.
-        programs: programs that the command calls, in packages of the same name.
+        programs: programs that the command calls, in packages of the same name or in those of PROGRAMS.
 
     Raises:
         Problem: something is missing and apt cannot bring it.
     """
     wanted = [] if ask(sys.executable, "-c", "import ensurepip; print(1)") else ["python3-venv"]
-    wanted += [program for program in programs if not shutil.which(program)]
+    for program in programs:
+        wanted += [] if shutil.which(program) else PROGRAMS.get(program, (program,))
     complete = any(server.version >= OLDEST and not server.missing for server in servers)
     lacks_server = with_server and not complete
     if not wanted and not lacks_server:
