@@ -112,6 +112,7 @@ class Contestant(ABC):
     name = ""
     title = ""
     is_peer = False
+    loads_anew = False  # whatever was loaded before
     has_star = True
 
     def __init__(self, pair: Pair, source: str, database: str) -> None:
@@ -260,13 +261,17 @@ class Peer(Contestant):
     """A program in a virtual environment of its own, by and large followed by dbt."""
 
     is_peer = True
-    directory = Path()  # where the environments are
 
     def prepare(self) -> None:
         """Make the database; have the programs in the machine's memory, so that none pays for the disk."""
         self.pair.create(self.dsn)
         for program in self.programs():
             run([program, "--version"])
+
+    @property
+    def directory(self) -> Path:
+        """Where the virtual environments are: beside the instances."""
+        return self.pair.home.path.parent
 
     def programs(self) -> list[Path]:
         """Return the programs that it starts."""
@@ -313,6 +318,7 @@ class CopyDbt(Peer, Copy):
     """Plain COPY, then dbt."""
 
     name = "copy-dbt"
+    loads_anew = True
     title = "COPY + dbt"
 
     def bring(self) -> None:
