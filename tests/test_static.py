@@ -42,6 +42,7 @@ create temporary table headrace_bucket (bucket integer, copies bigint, hash nume
 create temporary table headrace_image (bucket integer, image text, copies bigint);
 create temporary table headrace_difference (bucket integer, image text, copies_source bigint, copies_mirror bigint);
 create temporary table headrace_finding (severity text, subject text, finding text, remedy text);
+create temporary table headrace_batch (batch_id bigint, pipeline text, captured_at timestamptz);
 """
 
 GOOD = """-- Says what it is for.
