@@ -14,7 +14,7 @@ import pytest
 
 from bench import check, contestants, host, page, servers
 from bench.check import Result, WrongResult
-from bench.store import Measurement, Store
+from bench.store import Figure, Measurement, Store
 from db import machine
 from db.home import Home
 from db.instance import Instance
@@ -61,7 +61,8 @@ def test_a_small_benchmark_from_end_to_end(home: Path, tmp_path: Path) -> None:
     """Headrace and the floor load alike and are found right; a page is written; nothing stays but the results."""
     written = tmp_path / "performance.md"
     done = start(
-        home, "--rows", "2000", "--quick", "--only", "first", "headrace", "floor", "--busy", "--json", "--write", str(written)
+        home, "--rows", "2000", "--quick", "--only", "first", "headrace", "floor", "--busy", "--json",
+        "--write", str(written),
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     results = json.loads(done.stdout)
@@ -201,7 +202,7 @@ def test_what_was_refused_counts_nowhere(store: Measured) -> None:
     found = store(headrace=[10, 11], floor=[10])
     found.add(Measurement("first load", "headrace", 10_000_000, 3, 0.1, refused="sales: 9, not 10"))
     again = Store(found.path, ABOUT, resume=True)
-    assert again.seconds("first load", "headrace") == page.Figure(10.5, 10, 11, 2)
+    assert again.seconds("first load", "headrace") == Figure(10.5, 10, 11, 2)
     assert not again.has("first load", "headrace", 10_000_000, 3)
     assert "Refused: first load 3 of Headrace, log: sales: 9, not 10." in "\n".join(report(again).body("p.svg"))
 
@@ -211,9 +212,8 @@ def test_goes_on_only_with_the_same_benchmark(store: Measured) -> None:
     found = store(headrace=[10])
     with pytest.raises(Problem, match="machine differ"):
         Store(found.path, {**ABOUT, "machine": {"CPU": "another"}}, resume=True)
-    assert Store(found.path, {**ABOUT, "command": "bench --only first"}, resume=True).has(
-        "first load", "headrace", 10_000_000, 1
-    )
+    again = Store(found.path, {**ABOUT, "command": "bench --only first"}, resume=True)
+    assert again.has("first load", "headrace", 10_000_000, 1)
 
 
 def test_the_page_is_written_between_its_marks(store: Measured, tmp_path: Path) -> None:
