@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import datetime
 import json
+import logging
 import re
 import shutil
 import signal
@@ -196,6 +197,7 @@ def progress(to_stderr: bool) -> contextlib.AbstractContextManager[object]:
 @contextlib.contextmanager
 def signals() -> Iterator[None]:
     """Let a signal end the program in order."""
+    logging.getLogger("psycopg").setLevel(logging.CRITICAL)  # a statement that a signal ends is no news
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, trial.stop)
     yield

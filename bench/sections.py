@@ -512,7 +512,7 @@ class Ledger(Headrace):
         """Deploy, and register the table."""
         self.remove()
         self.pair.create(self.dsn)
-        deploy.deploy(self.dsn)
+        self.deploy()
         with deploy.connected(self.dsn, "the warehouse") as connection:
             deploy.add_source(connection, "op", self.reader)
             if self.mode == "log":
