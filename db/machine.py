@@ -35,8 +35,8 @@ EXTENSIONS = {
     "btree_gist": "",
     "pgcrypto": "",
 }
-# Debian's packages of programs that are not in one of their own name: the compiler, and what runs what it makes.
 TEST_PROGRAMS = ("chromium", "mcs", "shellcheck")  # what the tests call besides
+# Debian's packages of programs that are not in one of their own name: the compiler, and what runs what it makes.
 PROGRAMS = {
     "mcs": ("mono-mcs", "mono-runtime", "libmono-system-data4.0-cil", "libmono-system-runtime-serialization4.0-cil"),
 }
