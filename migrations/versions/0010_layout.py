@@ -28,7 +28,7 @@ values ('dwh.fact_sales', 'distributed', 'customer_id'),
        ('dwh.dim_product', 'reference', null),
        ('dwh.dim_date', 'reference', null);
 insert into etl.layout (relation, kind, distribution_column)
-select format('mrr.%I', t.mirror), 'distributed', coalesce(t.key_columns[1], '_hr_hash')
+select format('mrr.%I', t.mirror), 'distributed', coalesce(t.key_columns[1], '_hr_id')
 from etl.source_table t;
 grant select on etl.layout to headrace_monitor;
 """
