@@ -229,6 +229,13 @@ Table(
         primary_key=True,
         comment="Name of the source: also of its foreign server and of the schema of its foreign tables.",
     ),
+    Column(
+        "fdw",
+        Text,
+        nullable=False,
+        server_default=text("'postgres_fdw'"),
+        comment="Foreign data wrapper that it is read with; postgres_fdw stands for dblink too.",
+    ),
     Column("added_at", MOMENT, nullable=False, server_default=NOW, comment="When it was registered."),
     schema="etl",
     comment="Registered operational databases. Written by etl.add_source() and etl.remove_source().",
@@ -610,12 +617,20 @@ Table(
         comment="Batch.",
     ),
     Column("source", Text, primary_key=True, comment="Source."),
-    Column("captured_at", MOMENT, nullable=False, comment="The source's clock when its snapshot was taken."),
-    Column("snapshot", Text, nullable=False, comment="pg_current_snapshot() of the reading transaction at the source."),
+    Column(
+        "captured_at",
+        MOMENT,
+        nullable=False,
+        comment="The source's clock when its snapshot was taken; the warehouse's for a source other than PostgreSQL.",
+    ),
+    Column(
+        "snapshot",
+        Text,
+        comment="pg_current_snapshot() of the reading transaction at the source; null for a source other than PostgreSQL.",
+    ),
     Column(
         "lsn",
         PgLsn,
-        nullable=False,
         comment="Flushed WAL position of the source: read before the snapshot, or, where log tables were copied, above all that it saw.",
     ),
     Column(

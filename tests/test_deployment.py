@@ -20,7 +20,7 @@ import pytest
 from tests.conftest import CRON_DATABASE, ROOT, database
 from tests.support import Database, Flow, Row, Server, wait_until
 
-HEAD = "0004"
+HEAD = "0009"
 SAMPLE = """
 create or replace function etl.sample() returns int language sql set search_path = pg_catalog, pg_temp
 as $$ select {} $$;
