@@ -515,6 +515,13 @@ Table(
     metadata,
     Column("stage", Text, primary_key=True, comment="Stage function, schema.name(p_batch bigint)."),
     Column("mirror", Text, primary_key=True, comment="Mirror whose change set it reads."),
+    Column(
+        "is_made",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="True if etl.create_stage() made the function, so that it goes with its registration.",
+    ),
     schema="etl",
     comment="Which change sets a stage function cleans, types and judges.",
 )
@@ -527,8 +534,43 @@ Table(
     Column("surrogate_key", Text, nullable=False, comment="Its surrogate key column, an identity."),
     Column("business_key", Text, nullable=False, comment="Its business key column, the same name in the stage."),
     Column("attributes", ARRAY(Text), nullable=False, comment="Columns whose change opens a new version (SCD2)."),
+    Column(
+        "is_made",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="True if etl.add_dimension() made the table, so that it goes with its registration.",
+    ),
     schema="etl",
     comment="Dimensions that dwh.load_dimension() loads.",
+)
+
+Table(
+    "fact",
+    metadata,
+    Column("fact", Text, primary_key=True, comment="Table of the facts, schema.name."),
+    Column("stage", Text, nullable=False, comment="Stage function that delivers them."),
+    Column(
+        "dimensions",
+        ARRAY(Text),
+        nullable=False,
+        server_default=text("'{}'::text[]"),
+        comment="Dimensions that the facts refer to, each by its business key, which the stage has.",
+    ),
+    Column(
+        "key_columns",
+        ARRAY(Text),
+        comment="Columns of the stage that tell one fact; null where only equal rows can be told.",
+    ),
+    Column(
+        "is_made",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="True if etl.add_fact() made the table, so that it goes with its registration.",
+    ),
+    schema="etl",
+    comment="Facts that dwh.load_fact() loads.",
 )
 
 Table(
