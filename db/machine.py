@@ -238,6 +238,18 @@ def install_packages(servers: Sequence[Server], with_server: bool, for_tests: bo
             apt(*arguments)
 
 
+def install_package(name: str) -> None:
+    """As root, let apt install one package more.
+
+    Raises:
+        Problem: it cannot.
+    """
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        raise Problem(f"{name} is not installed", "Ask the machine's administrator for it.")
+    with no_service():
+        apt("install", "--yes", "--no-install-recommends", "--no-upgrade", name)
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Operating system user
 # ---------------------------------------------------------------------------------------------------------------------
@@ -265,15 +277,15 @@ def os_user() -> pwd.struct_passwd | None:
 # ---------------------------------------------------------------------------------------------------------------------
 # Virtual environment
 # ---------------------------------------------------------------------------------------------------------------------
-def stamp() -> str:
+def stamp(lock: Path = LOCK) -> str:
     """Return what a virtual environment of this checkout is known by: the hash of its lock file."""
-    return hashlib.sha256(LOCK.read_bytes()).hexdigest()
+    return hashlib.sha256(lock.read_bytes()).hexdigest()
 
 
-def is_complete(prefix: Path) -> bool:
-    """Say whether a directory holds the virtual environment of this checkout's lock file."""
+def is_complete(prefix: Path, lock: Path = LOCK) -> bool:
+    """Say whether a directory holds the virtual environment of one of this checkout's lock files."""
     file = prefix / "headrace.stamp"
-    return file.exists() and file.read_text() == stamp()
+    return file.exists() and file.read_text() == stamp(lock)
 
 
 def works(prefix: Path) -> bool:
@@ -291,20 +303,28 @@ def make_venv(home: Home) -> None:
         return
     home.check_room()
     with Stage("virtual environment") as stage:
-        shutil.rmtree(home.venv, ignore_errors=True)
-        python = home.venv / "bin/python"
-        run = functools.partial(subprocess.run, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
-        done = run([sys.executable, "-m", "venv", home.venv])
-        if done.returncode == 0:
-            done = run(
-                [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input",
-                 "--only-binary", ":all:", "--no-deps", "--require-hashes", "--requirement", LOCK]
-            )  # fmt: skip
-        if done.returncode:
-            said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()
-            raise Problem(
-                f"pip could not install {LOCK.name}: {(said or ['no message'])[-1]}",
-                "Check the network and pip's settings (a proxy, an index), then try again: it goes on from here.",
-            )
-        (home.venv / "headrace.stamp").write_text(stamp())
+        fill_venv(home.venv, LOCK)
         stage.note = f"Python {sys.version_info.major}.{sys.version_info.minor}"
+
+
+def fill_venv(prefix: Path, lock: Path) -> None:
+    """Make a virtual environment from a lock file, anew; its stamp comes last.
+
+    Raises:
+        Problem: pip could not install it.
+    """
+    shutil.rmtree(prefix, ignore_errors=True)
+    run = functools.partial(subprocess.run, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    done = run([getattr(sys, "_base_executable", sys.executable), "-m", "venv", prefix])
+    if done.returncode == 0:
+        done = run(
+            [prefix / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input",
+             "--only-binary", ":all:", "--no-deps", "--require-hashes", "--requirement", lock]
+        )  # fmt: skip
+    if done.returncode:
+        said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()
+        raise Problem(
+            f"pip could not install {lock.name}: {(said or ['no message'])[-1]}",
+            "Check the network and pip's settings (a proxy, an index), then try again: it goes on from here.",
+        )
+    (prefix / "headrace.stamp").write_text(stamp(lock))

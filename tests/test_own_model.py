@@ -169,7 +169,7 @@ REFUSED = [  # call, SQLSTATE, words of message or detail, words of hint
     ("create_stage('stg.customer', 'stores', '{\"a\": \"1\"}')", "42723", "did not make", "another name"),
     ("add_stage('stg.odd', 'stores')", "42703", "not return: origin (bigint), reason (text)", "Every stage"),
     ("add_dimension('dwh.dim_x', 'stg.store', 'x', 'store_id', '{nix}')", "42703", "not return: nix", "names"),
-    ("add_dimension('dwh.dim_x', 'stg.nix', 'x_key', 'x', '{y}')", "42883", "no stage function stg.nix", "create_stage"),
+    ("add_dimension('dwh.dim_x', 'stg.nix', 'x_key', 'x', '{y}')", "42883", "no stage function stg.nix", "create"),
     ("add_fact('dwh.fact_x', 'stg.visit', '{dwh.dim_nix}')", "42704", "registered: dwh.dim_nix", "etl.add_dimension"),
     ("add_fact('dwh.fact_x', 'stg.visit', key => '{nix}')", "42703", "does not return: nix", "under the names"),
     ("remove_stage('stg.store')", "2BP01", "still read by: dwh.dim_store", "etl.remove_dimension"),
