@@ -147,7 +147,7 @@ def go_inside(home: Home, arguments: argparse.Namespace, words: Sequence[str]) -
             is_test = arguments.command == "test"
             with_server = arguments.command in ("bench", "test") or not (choices.source and choices.warehouse)
             if os.geteuid() == 0:
-                machine.install_packages(servers, with_server, machine.TEST_PROGRAMS if is_test else ())
+                machine.install_packages(servers, with_server, is_test)
             elif with_server:
                 machine.choose(servers)
             machine.make_venv(home)
