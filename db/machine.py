@@ -14,6 +14,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,16 @@ EXTENSIONS = {
     "btree_gist": "",
     "pgcrypto": "",
 }
+# What only tests need: programs and their packages, extensions and the ends of their packages' names.
+TEST_PROGRAMS: Mapping[str, tuple[str, ...]] = {
+    "chromium": ("chromium",),
+    "ip": ("iproute2",),
+    "mariadb": ("mariadb-client-core",),
+    "mariadbd": ("mariadb-server-core",),
+    "mcs": ("mono-mcs", "mono-runtime", "libmono-system-data4.0-cil", "libmono-system-runtime-serialization4.0-cil"),
+    "shellcheck": ("shellcheck",),
+}
+TEST_EXTENSIONS = {"mysql_fdw": "-mysql-fdw", "tds_fdw": "-tds-fdw"}
 
 
 @dataclass(frozen=True)
@@ -121,6 +132,11 @@ def packages(version: int) -> list[str]:
     return list(dict.fromkeys(f"postgresql-{version}{suffix}" for suffix in ["", *EXTENSIONS.values()]))
 
 
+def test_extensions(server: Server) -> list[str]:
+    """Return the packages of extensions that only tests need and a server lacks."""
+    return [f"postgresql-{server.version}{s}" for name, s in TEST_EXTENSIONS.items() if name not in server.extensions]
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Packages
 # ---------------------------------------------------------------------------------------------------------------------
@@ -182,21 +198,24 @@ def no_service() -> Iterator[None]:
             aside.rename(policy)
 
 
-def install_packages(servers: Sequence[Server], with_server: bool, programs: Mapping[str, str]) -> None:
+def install_packages(servers: Sequence[Server], with_server: bool, for_tests: bool = False) -> None:
     """As root, let apt install what is missing; nothing that is installed is upgraded.
 
     Args:
         servers: what is installed, the newest first.
         with_server: whether the command runs servers of its own.
-        programs: programs that the command calls, and the packages they are in.
+        for_tests: whether the programs and extensions that only tests need are wanted too.
 
     Raises:
         Problem: something is missing and apt cannot bring it.
     """
     wanted = [] if ask(sys.executable, "-c", "import ensurepip; print(1)") else ["python3-venv"]
-    wanted += [package for program, package in programs.items() if not shutil.which(program)]
+    for program, packages_of_it in TEST_PROGRAMS.items():
+        wanted += packages_of_it if for_tests and not shutil.which(program) else ()
     complete = any(server.version >= OLDEST and not server.missing for server in servers)
     lacks_server = with_server and not complete
+    if for_tests and complete:
+        wanted += test_extensions(choose(servers))
     if not wanted and not lacks_server:
         return
     if not shutil.which("apt-get"):
@@ -214,7 +233,9 @@ def install_packages(servers: Sequence[Server], with_server: bool, programs: Map
                     "Use Debian 12 or newer, or add the PostgreSQL project's own package source (apt.postgresql.org).",
                 )
             present = [server.version for server in servers if server.version in versions]
-            wanted += packages((present or versions)[0])
+            version = (present or versions)[0]
+            wanted += packages(version)
+            wanted += [f"postgresql-{version}{suffix}" for suffix in TEST_EXTENSIONS.values() if for_tests]
         arguments = ("install", "--yes", "--no-install-recommends", "--no-upgrade", *wanted)
         stage.note = ", ".join(wanted)
         try:
@@ -239,7 +260,9 @@ def install_package(name: str) -> None:
 # ---------------------------------------------------------------------------------------------------------------------
 # Operating system user
 # ---------------------------------------------------------------------------------------------------------------------
-@functools.cache
+MAKING_USER = threading.Lock()  # two useradd at once make two users of one name
+
+
 def os_user() -> pwd.struct_passwd | None:
     """Return the user that runs the servers when this is root, made if missing; None means: as ourselves.
 
@@ -248,16 +271,17 @@ def os_user() -> pwd.struct_passwd | None:
     """
     if os.geteuid() != 0:
         return None
-    with contextlib.suppress(KeyError):
+    with MAKING_USER:
+        with contextlib.suppress(KeyError):
+            return pwd.getpwnam(OS_USER)
+        made = subprocess.run(
+            ["useradd", "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent",
+             "--shell", "/usr/sbin/nologin", OS_USER],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if made.returncode:
+            raise Problem(f"cannot make the user {OS_USER}: {made.stderr.strip()}", f"Make a system user {OS_USER}.")
         return pwd.getpwnam(OS_USER)
-    made = subprocess.run(
-        ["useradd", "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent",
-         "--shell", "/usr/sbin/nologin", OS_USER],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if made.returncode:
-        raise Problem(f"cannot make the user {OS_USER}: {made.stderr.strip()}", f"Make a system user {OS_USER}.")
-    return pwd.getpwnam(OS_USER)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
