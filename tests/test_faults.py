@@ -181,12 +181,15 @@ def test_connection_notices_a_dead_peer(source: Flow) -> None:
         )
     )
     assert {"connect_timeout", "keepalives_idle", "keepalives_interval", "keepalives_count"} <= options.keys()
-    assert (options["tcp_user_timeout"], options["options"].split(" -c ")[0]) == ("60000", "-c lock_timeout=30s")
-    at_source = "select setting from pg_catalog.pg_settings where name like 'tcp%' order by name"
+    assert options["tcp_user_timeout"] == "60000"
+    at_source = (
+        "select setting from pg_catalog.pg_settings where name like 'tcp%' or name ~ '^(lock|statement)_timeout'"
+        " order by name"
+    )
     asked = source.warehouse.query(
         "select r.setting from etl_ext.dblink(etl.connect_source('op'), %s) r (setting text)", [at_source]
     )
-    assert asked == [("3",), ("30",), ("10",), ("60000",)]
+    assert asked == [("30000",), ("3600000",), ("3",), ("30",), ("10",), ("60000",)]
 
 
 @pytest.mark.parametrize("ends", [True, False], ids=["that ends", "that stays"])
@@ -208,6 +211,18 @@ def test_migration_locks_a_source_table(sales: Flow, ends: bool) -> None:
         assert [sqlstate for sqlstate, *_ in errors(sales)] == ["55P03"] * 3
         assert sales.warehouse.value("select failures from etl.pipeline where pipeline = 'sales'") == 0
         sales.run()
+    assert_all_arrived(sales)
+
+
+def test_source_takes_too_long(sales: Flow) -> None:
+    """The source's own statement_timeout, which the connection sets, ends a run that waits for one answer too long."""
+    sales.seed()
+    set_source(sales, options="-c statement_timeout=400ms")
+    with locked(sales.operational, "public.sales"), raises("57014", message="statement timeout"):
+        sales.run()
+    assert runs(sales) == ["canceled"]
+    assert [(sqlstate, step) for sqlstate, step, _ in errors(sales)] == [("57014", "sales")]
+    sales.run()
     assert_all_arrived(sales)
 
 
