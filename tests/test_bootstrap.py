@@ -443,13 +443,16 @@ def test_the_servers_user_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
         return Done([], 0)
 
     def find(name: str) -> str:
-        return made[made.index(name)] if name in made else {}[name]
+        if name not in made:
+            raise KeyError(name)
+        return name
 
     monkeypatch.setattr("os.geteuid", lambda: 0)
     monkeypatch.setattr("db.machine.subprocess.run", add)
     monkeypatch.setattr("db.machine.pwd.getpwnam", find)
     with ThreadPoolExecutor() as pool:
-        assert [*pool.map(lambda _: machine.os_user(), range(4))] == [machine.OS_USER] * 4
+        found: list[object] = [*pool.map(lambda _: machine.os_user(), range(4))]
+    assert found == [machine.OS_USER] * 4
     assert made == [machine.OS_USER]
 
 
