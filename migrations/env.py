@@ -1,7 +1,8 @@
 """Alembic's environment: one ``upgrade head`` is the whole deployment.
 
 The revisions and, once they end at head, procedures/ and the dashboard's page go in one transaction; the files of
-jobs/ follow after its commit. A session lock lets one deployment of a database work at a time. Other commands only read or migrate.
+jobs/ follow after its commit. A session lock lets one deployment of a database work at a time. Other commands only
+read or migrate.
 """
 
 from __future__ import annotations
