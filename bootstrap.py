@@ -33,8 +33,8 @@ STARTED = "HEADRACE_STARTED"
 DROP_SLOTS = """
 set lock_timeout = '20s'; set client_min_messages = warning;
 do $$ begin if to_regprocedure('etl.drop_slots()') is not null then"""
-PASSED_ON = ("alembic", "test")  # the commands whose arguments are another program's
-INSTALLS = ("demo", "test", "up")  # the commands that may install something
+PASSED_ON = ("alembic", "bench", "test")  # the commands whose arguments are another program's
+INSTALLS = ("bench", "demo", "test", "up")  # the commands that may install something
 DEFAULT_ROWS = 100_000
 OVERVIEW = """
 three to begin with:
@@ -93,6 +93,7 @@ def parser() -> argparse.ArgumentParser:
     down.add_argument("--yes", action="store_true", help="do not ask")
 
     commands.add_parser("test", help="run the tests; what follows is passed on to pytest", add_help=False)
+    commands.add_parser("bench", help="measure beside the floor and peers; bench --help tells how", add_help=False)
     return top
 
 
@@ -144,9 +145,9 @@ def go_inside(home: Home, arguments: argparse.Namespace, words: Sequence[str]) -
         with home.locked():
             servers = machine.installed()
             is_test = arguments.command == "test"
-            with_server = is_test or not (choices.source and choices.warehouse)
+            with_server = arguments.command in ("bench", "test") or not (choices.source and choices.warehouse)
             if os.geteuid() == 0:
-                machine.install_packages(servers, with_server, ("chromium", "shellcheck") if is_test else ())
+                machine.install_packages(servers, with_server, is_test)
             elif with_server:
                 machine.choose(servers)
             machine.make_venv(home)
@@ -236,6 +237,10 @@ def run_inside(home: Home, arguments: argparse.Namespace, rest: Sequence[str]) -
     try:
         if arguments.command == "test":
             return trial.run(machine.installed(), rest)
+        if arguments.command == "bench":
+            from bench import command
+
+            return command.run(home, rest)
         if arguments.command == "status":
             return work.status(home, arguments.json)
         if arguments.command == "env":

@@ -7,7 +7,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   call etl.add_check(pipeline, coalesce(name, format('%s.%s is in %s.%s', relation, column_name, to_relation, to_column)), severity,
-    format('select t.* from %s t where t.%I is not null and not exists (select from %s o where o.%I = t.%I)', relation::regclass, column_name, to_relation::regclass, to_column, column_name));
+    format('select t.* from %s t where t.%I is not null and not exists (select 1 from %s o where o.%I = t.%I)', relation::regclass, column_name, to_relation::regclass, to_column, column_name));
 end
 $$;
 
