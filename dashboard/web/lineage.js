@@ -2,7 +2,7 @@
 "use strict";
 
 const BOX = { width: 178, height: 50, gapX: 40, gapY: 16 };
-const KINDS = { source: "Source table", mirror: "Mirror", stage: "Stage", quarantine: "Quarantine", dimension: "Dimension", fact: "Fact", aggregate: "Aggregate", metric: "Metric" };
+const KINDS = { source: "Source table", mirror: "Mirror", stage: "Stage", quarantine: "Quarantine", dimension: "Dimension", fact: "Fact", aggregate: "Aggregate", metric: "Metric", view: "View" };
 const SVG = "http://www.w3.org/2000/svg";
 let selected = null;
 

@@ -38,7 +38,11 @@ begin
   ),
   cell as materialized (
     select
-      case when 'day' = any (p_dims) then date_trunc(p_grain, s.captured_on::timestamp)::date else '-infinity' end as day,
+      case
+        when not 'day' = any (p_dims) then '-infinity'
+        when p_grain = 'day' then s.captured_on
+        else date_trunc(p_grain, s.captured_on::timestamp)::date
+      end as day,
       case when 'country' = any (p_dims) then s.country else '' end as country,
       case when 'group' = any (p_dims) then coalesce(p.product_group, '(unknown)') else '' end as product_group,
       case when 'product' = any (p_dims) then p.source else '' end as source,
