@@ -20,7 +20,8 @@ function problems() {
     if (p.slot_lag_warning) found.push({ level: "warn", title: `Pipeline ${p.pipeline} is behind its source`, text: `Its slot has still to deliver ${bytes(p.slot_lag_bytes)} of WAL.`, detail: "" });
     if (p.paused) found.push({ level: "warn", title: `Pipeline ${p.pipeline} is paused`, text: p.pause_reason || "", detail: "" });
   }
-  for (const c of data.checks.filter((check) => check.enabled && (check.status === "warned" || check.status === "failed"))) {
+  const isSaid = (c) => c.status === "failed" && data.pipelines.some((p) => p.pipeline === c.pipeline && p.last_status === "failed" && p.last_run_id === c.run_id);
+  for (const c of data.checks.filter((check) => check.enabled && (check.status === "warned" || check.status === "failed") && !isSaid(check))) {
     found.push({ level: c.status === "failed" ? "bad" : "warn", title: `Check ${c.check_name} of ${c.pipeline} ${c.status}`, text: `It found ${plural(c.rows_found, "row", "rows")}.`, detail: c.status === "failed" ? "The publish was stopped." : "" });
   }
   const backup = data.backups[0];

@@ -14,8 +14,8 @@ set plan_cache_mode = force_custom_plan
 set jit = off
 as $$
 declare
-  v_from constant date := coalesce(p_filter ->> 'from', '-infinity');
-  v_to constant date := coalesce(p_filter ->> 'to', 'infinity');
+  v_from constant date := coalesce((p_filter ->> 'from')::date, '-infinity');
+  v_to constant date := coalesce((p_filter ->> 'to')::date, 'infinity');
   v_countries constant text[] := array(select jsonb_array_elements_text(p_filter -> 'countries'));
   v_groups constant text[] := array(select jsonb_array_elements_text(p_filter -> 'groups'));
   v_products constant text[] := array(select jsonb_array_elements_text(p_filter -> 'products'));
