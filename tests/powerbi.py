@@ -41,7 +41,22 @@ SELECTED = re.compile(r"Table\.SelectColumns\(Source, \{([^}]*)\}\)")
 DAX_NOISE = re.compile(r'--[^\n]*|//[^\n]*|/\*.*?\*/|"(?:[^"]|"")*"', re.DOTALL)
 DAX_FIELD = re.compile(rf"({NAME})?\[([^\]]+)\]")
 DAX_WORDS = {"VAR", "RETURN", "IN", "NOT", "TRUE", "FALSE", "ASC", "DESC", "SKIP", "DENSE", "DAY", "MONTH", "YEAR"}
+# Capitalised words of M that are no function of a library, no field and no name that is given: steps, other queries.
+M_NAME = re.compile(r"(?<![\w.\[\"])([A-Z]\w*)\b(?![.\"]| = )")
+M_NOISE = re.compile(r'"(?:[^"]|"")*"|//[^\n]*')
 GRID = 8
+# What the visuals that the report uses draw; a field in another role is not shown.
+ROLES = {
+    "actionButton": set(),
+    "cardVisual": {"Data"},
+    "clusteredBarChart": {"Category", "Series", "Y"},
+    "clusteredColumnChart": {"Category", "Series", "Y"},
+    "lineChart": {"Category", "Series", "Y"},
+    "pivotTable": {"Rows", "Columns", "Values"},
+    "slicer": {"Values"},
+    "tableEx": {"Values"},
+    "textbox": set(),
+}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -238,6 +253,8 @@ def model_findings(model: Model) -> Iterator[str]:
         if name not in model.tables:
             yield f"a role filters {name}, which is no table"
         yield from (f"the filter of {name}: {finding}" for finding in dax_findings(model, dax))
+    for name, query in model.expressions.items():
+        yield from (f"{name}: {word} is no step and no query" for word in unknown_words(model, query))
 
 
 def table_findings(model: Model, name: str, table: Table) -> Iterator[str]:
@@ -253,8 +270,15 @@ def table_findings(model: Model, name: str, table: Table) -> Iterator[str]:
         yield from (f"{name}: {hierarchy} has no {level}" for level in levels if level not in table.columns)
 
 
+def unknown_words(model: Model, query: str) -> set[str]:
+    """Return what a piece of M calls by a name that it does not make and that is no other query."""
+    steps = re.findall(r"^\s*(\w+) =", query, re.MULTILINE)
+    return set(M_NAME.findall(M_NOISE.sub("", SOURCE.sub("Warehouse", query)))) - {*steps, *model.expressions}
+
+
 def query_findings(model: Model, table: Table) -> Iterator[str]:
     """Yield what in a table's M does not fit its columns, or the rest of the model."""
+    yield from (f"its query calls {word}, which is no step and no query" for word in unknown_words(model, table.query))
     if not table.relation:
         yield "its query names no table of the warehouse"
     selected = SELECTED.search(table.query)
@@ -403,9 +427,12 @@ def resource_findings(report: dict[str, Any], files: Files) -> Iterator[str]:
 
 
 def projection_findings(document: dict[str, Any]) -> Iterator[str]:
-    """Yield the projections whose reference is not the name of their field."""
-    for role in document.get("visual", {}).get("query", {}).get("queryState", {}).values():
-        for projection in role["projections"]:
+    """Yield the roles that a visual does not have, and the references that are not the name of their field."""
+    visual = document.get("visual", {})
+    for role, state in visual.get("query", {}).get("queryState", {}).items():
+        if role not in ROLES.get(visual["visualType"], set()):
+            yield f"a {visual['visualType']} has no role {role}"
+        for projection in state["projections"]:
             ((_, table, name),) = fields(projection["field"], {})
             if projection["queryRef"] != f"{table}.{name}":
                 yield f"{projection['queryRef']} refers to {table}.{name}"
@@ -493,13 +520,20 @@ def files(project: Path = PROJECT) -> dict[Path, str]:
     }
 
 
+def renew(comments: Comments, project: Path = PROJECT) -> list[Path]:
+    """Bring the descriptions in the model up to the comments; return the files that changed."""
+    changed = []
+    for path, text in files(project).items():
+        if path.suffix == ".tmdl" and (new := described(text, comments)) != text:
+            (project / path).write_text(new, encoding="utf-8")
+            changed.append(path)
+    return changed
+
+
 def main() -> int:
     """Renew the descriptions in the model from the comments on standard input."""
-    comments = read_comments(sys.stdin)
-    for path, text in files().items():
-        if path.suffix == ".tmdl" and (new := described(text, comments)) != text:
-            (PROJECT / path).write_text(new, encoding="utf-8")
-            print(f"renewed {path}")
+    for path in renew(read_comments(sys.stdin)):
+        print(f"renewed {path}")
     return 0
 
 
