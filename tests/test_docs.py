@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 import bootstrap
+from bench import command as bench
 from db import deploy
 from db.home import Choices, Home
 from tests.conftest import CRON_DATABASE, ROOT, SOURCE_ROLE, database
@@ -290,6 +291,7 @@ def test_commands_of_bootstrap_exist() -> None:
     commands = bootstrap.parser()._subparsers
     assert commands is not None
     known = {name: sub.format_help() for name, sub in commands._group_actions[0].choices.items()}  # type: ignore[union-attr]
+    known["bench"] = bench.parser().format_help()
     assert {(page, command, flag) for page, command, flag in named if flag not in known.get(command, "-")} == set()
 
 
