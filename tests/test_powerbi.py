@@ -407,6 +407,48 @@ def test_measures_agree_with_the_metric_views(shop: Database) -> None:
     assert wh.value(missing) == wh.value("select count(*) from fact_sales")
 
 
+# What the web page calls a dimension, over the imported rows.
+PAGE_DIMENSIONS = {
+    "day": '"Day"::text',
+    "country": '"Country"',
+    "group": '"Product group"',
+    "product": """format('%s:%s', "Product source", "Product id") || ' ' || "Product\"""",
+}
+
+
+def page_cells(cube: dict[str, Any]) -> list[Row]:
+    """Return the cells of a cube of the web page: values of its dimensions, lines, units."""
+    values = {
+        name: [item if isinstance(item, str) else " ".join(item) for item in cube["values"][name]]
+        for name in cube["dims"]
+    }
+    return sorted(
+        (*(values[name][cube["columns"][name][at]] for name in cube["dims"]), lines, units)
+        for at, (lines, units) in enumerate(zip(cube["lines"], cube["units"], strict=True))
+    )
+
+
+@pytest.mark.parametrize(
+    ("chosen", "condition"),
+    [
+        ({}, "true"),
+        ({"countries": ["Norway", "France"]}, "\"Country\" in ('Norway', 'France')"),
+        ({"groups": ["Odds"], "products": ["op:4"]}, '"Product group" = \'Odds\' and "Product id" = 4'),
+    ],
+)
+def test_web_page_shows_the_same(shop: Database, chosen: dict[str, list[str]], condition: str) -> None:
+    """Units and lines by each dimension are what the web page asks the warehouse for, filtered or not."""
+    for dims in (*([name] for name in PAGE_DIMENSIONS), ["country", "group"], list(PAGE_DIMENSIONS), []):
+        cube = shop.value("select dwh.dashboard_cube(%s, 'day', %s::text::jsonb, null)", [dims, json.dumps(chosen)])
+        columns = ", ".join(
+            (*(PAGE_DIMENSIONS[name] for name in dims), SUMS["Lines"][1], SUMS["Units"][1] + "::bigint")
+        )
+        group = f"group by {', '.join(str(at + 1) for at in range(len(dims)))}" if dims else ""
+        expected = sorted(shop.query(f"select {columns} from sold where {condition} {group}"))
+        assert page_cells(cube) == expected
+        assert expected[0][-1] > 0
+
+
 def test_numbers_that_differ_are_found(shop: Database) -> None:
     faults = (
         "delete from dwh.fact_sales where sale_key = (select min(sale_key) from dwh.fact_sales)",
