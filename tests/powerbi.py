@@ -45,6 +45,7 @@ DAX_WORDS = {"VAR", "RETURN", "IN", "NOT", "TRUE", "FALSE", "ASC", "DESC", "SKIP
 M_NAME = re.compile(r"(?<![\w.\[\"])([A-Z]\w*)\b(?![.\"]| = )")
 M_NOISE = re.compile(r'"(?:[^"]|"")*"|//[^\n]*')
 GRID = 8
+PHONE = 324  # width of the phone's canvas
 # What the visuals that the report uses draw; a field in another role is not shown.
 ROLES = {
     "actionButton": set(),
@@ -406,12 +407,13 @@ def report_findings(model: Model, files: Files) -> Iterator[str]:
     filter_names = [f["name"] for f in filters]
     yield from (f"two filters are called {name}" for name in set(filter_names) if filter_names.count(name) > 1)
     for name, page in pages.items():
-        visuals = {
-            path.parent.name: document
-            for path, document in documents.items()
-            if path.name == "visual.json" and path.parts[-4] == name
-        }
+        folder = REPORT / "pages" / name / "visuals"
+        on_page = {path: document for path, document in documents.items() if folder in path.parents}
+        visuals = {path.parent.name: doc for path, doc in on_page.items() if path.name == "visual.json"}
+        phone = {path.parent.name: doc["position"] for path, doc in on_page.items() if path.name == "mobile.json"}
         yield from (f"{name}: {finding}" for finding in page_findings(name, page, visuals))
+        yield from (f"{name} on a phone: {finding}" for finding in layout_findings(PHONE, None, phone, 1))
+        yield from (f"{name} on a phone: {visual} is not there" for visual in visuals.keys() - phone.keys())
 
 
 def resource_findings(report: dict[str, Any], files: Files) -> Iterator[str]:
@@ -455,18 +457,21 @@ def page_findings(name: str, page: dict[str, Any], visuals: Mapping[str, dict[st
             container, "title", "text"
         ):
             yield f"{folder} has no title"
-    yield from layout_findings(page, {folder: visual["position"] for folder, visual in visuals.items()})
+    positions = {folder: visual["position"] for folder, visual in visuals.items()}
+    yield from layout_findings(page["width"], page["height"], positions, GRID)
 
 
-def layout_findings(page: dict[str, Any], positions: Mapping[str, dict[str, int]]) -> Iterator[str]:
+def layout_findings(
+    width: int, height: int | None, positions: Mapping[str, dict[str, int]], grid: int
+) -> Iterator[str]:
     """Yield the visuals that are off the grid, outside of the page, on top of each other, or reached out of turn."""
     boxes = {
         folder: (at["x"], at["y"], at["x"] + at["width"], at["y"] + at["height"]) for folder, at in positions.items()
     }
     for folder, (left, top, right, bottom) in boxes.items():
-        if any(edge % GRID for edge in (left, top, right, bottom)):
+        if any(edge % grid for edge in (left, top, right, bottom)):
             yield f"{folder} is off the grid"
-        if left < 0 or top < 0 or right > page["width"] or bottom > page["height"]:
+        if left < 0 or top < 0 or right > width or bottom > (height or bottom):
             yield f"{folder} is outside of the page"
     for (one, a), (other, b) in itertools.combinations(boxes.items(), 2):
         if a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]:

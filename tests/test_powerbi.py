@@ -29,6 +29,7 @@ SCHEMAS = ROOT.parent / "shared/powerbi-schemas"
 ADDRESS = "https://developer.microsoft.com/json-schemas/"
 TABLES = MODEL / "tables"
 CARD = REPORT / "pages/overview/visuals/units_card/visual.json"
+PHONE = CARD.with_name("mobile.json")
 TABLE = REPORT / "pages/products/visuals/products_table/visual.json"
 BAR = REPORT / "pages/products/visuals/top_products/visual.json"
 
@@ -87,6 +88,7 @@ def test_json_fits_the_schemas() -> None:
         (REPORT.parent / "definition.pbir", '"byPath"', '"path"', "'path' was unexpected"),
         (REPORT.parent / ".platform", '"logicalId"', '"id"', "'logicalId' is a required property"),
         (MODEL.parent / "definition.pbism", '"version": "4.0",', "", "'version' is a required property"),
+        (PHONE, '"position"', '"place"', "'position' is a required property"),
         (Path("Headrace.pbip"), '"artifacts"', '"artefacts"', "'artefacts' was unexpected"),
     ],
 )
@@ -148,6 +150,8 @@ def test_model_and_report_fit_together() -> None:
         (CARD, '"x": 24', '"x": 25', "units_card is off the grid"),
         (CARD, '"x": 24', '"x": 64', "overlap"),
         (CARD, '"x": 24', '"x": 1200', "units_card is outside of the page"),
+        (PHONE, '"x": 0', '"x": 20', "on a phone: lines_card and units_card overlap"),
+        (PHONE, '"x": 0', '"x": 200', "overview on a phone: units_card is outside of the page"),
         (CARD, '"altText"', '"alternative"', "units_card has no alternative text"),
         (CARD, '"text"', '"words"', "units_card has no title"),
         (CARD, '"tabOrder": 4000', '"tabOrder": 0', "two visuals have the same tab order"),
@@ -177,6 +181,12 @@ def test_model_and_report_fit_together() -> None:
 )  # fmt: skip
 def test_what_does_not_fit_is_found(path: Path, old: str, new: str, finding: str) -> None:
     assert finding in "\n".join(findings(with_change(path, old, new)))
+
+
+def test_a_visual_that_a_phone_does_not_show_is_found() -> None:
+    files = powerbi.files()
+    del files[PHONE]
+    assert findings(files) == ["overview on a phone: units_card is not there"]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
