@@ -14,7 +14,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +35,15 @@ EXTENSIONS = {
     "btree_gist": "",
     "pgcrypto": "",
 }
+# What only tests need: programs and their packages, extensions and the ends of their packages' names.
+TEST_PROGRAMS: Mapping[str, tuple[str, ...]] = {
+    "chromium": ("chromium",),
+    "mariadb": ("mariadb-client-core",),
+    "mariadbd": ("mariadb-server-core",),
+    "mcs": ("mono-mcs", "mono-runtime", "libmono-system-data4.0-cil", "libmono-system-runtime-serialization4.0-cil"),
+    "shellcheck": ("shellcheck",),
+}
+TEST_EXTENSIONS = {"mysql_fdw": "-mysql-fdw", "tds_fdw": "-tds-fdw"}
 
 
 @dataclass(frozen=True)
@@ -121,6 +130,11 @@ def packages(version: int) -> list[str]:
     return list(dict.fromkeys(f"postgresql-{version}{suffix}" for suffix in ["", *EXTENSIONS.values()]))
 
 
+def test_extensions(server: Server) -> list[str]:
+    """Return the packages of extensions that only tests need and a server lacks."""
+    return [f"postgresql-{server.version}{s}" for name, s in TEST_EXTENSIONS.items() if name not in server.extensions]
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Packages
 # ---------------------------------------------------------------------------------------------------------------------
@@ -182,21 +196,24 @@ def no_service() -> Iterator[None]:
             aside.rename(policy)
 
 
-def install_packages(servers: Sequence[Server], with_server: bool, programs: Sequence[str] = ()) -> None:
+def install_packages(servers: Sequence[Server], with_server: bool, for_tests: bool = False) -> None:
     """As root, let apt install what is missing; nothing that is installed is upgraded.
 
     Args:
         servers: what is installed, the newest first.
         with_server: whether the command runs servers of its own.
-        programs: programs that the command calls, in packages of the same name.
+        for_tests: whether the programs and extensions that only tests need are wanted too.
 
     Raises:
         Problem: something is missing and apt cannot bring it.
     """
     wanted = [] if ask(sys.executable, "-c", "import ensurepip; print(1)") else ["python3-venv"]
-    wanted += [program for program in programs if not shutil.which(program)]
+    for program, packages_of_it in TEST_PROGRAMS.items():
+        wanted += packages_of_it if for_tests and not shutil.which(program) else ()
     complete = any(server.version >= OLDEST and not server.missing for server in servers)
     lacks_server = with_server and not complete
+    if for_tests and complete:
+        wanted += test_extensions(choose(servers))
     if not wanted and not lacks_server:
         return
     if not shutil.which("apt-get"):
@@ -214,7 +231,9 @@ def install_packages(servers: Sequence[Server], with_server: bool, programs: Seq
                     "Use Debian 12 or newer, or add the PostgreSQL project's own package source (apt.postgresql.org).",
                 )
             present = [server.version for server in servers if server.version in versions]
-            wanted += packages((present or versions)[0])
+            version = (present or versions)[0]
+            wanted += packages(version)
+            wanted += [f"postgresql-{version}{suffix}" for suffix in TEST_EXTENSIONS.values() if for_tests]
         arguments = ("install", "--yes", "--no-install-recommends", "--no-upgrade", *wanted)
         stage.note = ", ".join(wanted)
         try:

@@ -245,6 +245,13 @@ Table(
         primary_key=True,
         comment="Name of the source: also of its foreign server and of the schema of its foreign tables.",
     ),
+    Column(
+        "fdw",
+        Text,
+        nullable=False,
+        server_default=text("'postgres_fdw'"),
+        comment="Foreign data wrapper that it is read with; postgres_fdw stands for dblink too.",
+    ),
     Column("added_at", MOMENT, nullable=False, server_default=NOW, comment="When it was registered."),
     schema="etl",
     comment="Registered operational databases. Written by etl.add_source() and etl.remove_source().",
@@ -531,6 +538,13 @@ Table(
     metadata,
     Column("stage", Text, primary_key=True, comment="Stage function, schema.name(p_batch bigint)."),
     Column("mirror", Text, primary_key=True, comment="Mirror whose change set it reads."),
+    Column(
+        "is_made",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="True if etl.create_stage() made the function, so that it goes with its registration.",
+    ),
     schema="etl",
     comment="Which change sets a stage function cleans, types and judges.",
 )
@@ -543,8 +557,43 @@ Table(
     Column("surrogate_key", Text, nullable=False, comment="Its surrogate key column, an identity."),
     Column("business_key", Text, nullable=False, comment="Its business key column, the same name in the stage."),
     Column("attributes", ARRAY(Text), nullable=False, comment="Columns whose change opens a new version (SCD2)."),
+    Column(
+        "is_made",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="True if etl.add_dimension() made the table, so that it goes with its registration.",
+    ),
     schema="etl",
     comment="Dimensions that dwh.load_dimension() loads.",
+)
+
+Table(
+    "fact",
+    metadata,
+    Column("fact", Text, primary_key=True, comment="Table of the facts, schema.name."),
+    Column("stage", Text, nullable=False, comment="Stage function that delivers them."),
+    Column(
+        "dimensions",
+        ARRAY(Text),
+        nullable=False,
+        server_default=text("'{}'::text[]"),
+        comment="Dimensions that the facts refer to, each by its business key, which the stage has.",
+    ),
+    Column(
+        "key_columns",
+        ARRAY(Text),
+        comment="Columns of the stage that tell one fact; null where only equal rows can be told.",
+    ),
+    Column(
+        "is_made",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="True if etl.add_fact() made the table, so that it goes with its registration.",
+    ),
+    schema="etl",
+    comment="Facts that dwh.load_fact() loads.",
 )
 
 Table(
@@ -633,12 +682,20 @@ Table(
         comment="Batch.",
     ),
     Column("source", Text, primary_key=True, comment="Source."),
-    Column("captured_at", MOMENT, nullable=False, comment="The source's clock when its snapshot was taken."),
-    Column("snapshot", Text, nullable=False, comment="pg_current_snapshot() of the reading transaction at the source."),
+    Column(
+        "captured_at",
+        MOMENT,
+        nullable=False,
+        comment="The source's clock when its snapshot was taken; the warehouse's for a source other than PostgreSQL.",
+    ),
+    Column(
+        "snapshot",
+        Text,
+        comment="pg_current_snapshot() of the reading transaction at the source; null for a source other than PostgreSQL.",
+    ),
     Column(
         "lsn",
         PgLsn,
-        nullable=False,
         comment="Flushed WAL position of the source: read before the snapshot, or, where log tables were copied, above all that it saw.",
     ),
     Column(
@@ -1176,4 +1233,23 @@ Table(
     CheckConstraint("kind in ('function', 'procedure', 'aggregate', 'window')", name="kind"),
     schema="dwh",
     comment="Copies of every routine of this database that is not the system's or an extension's. Written by dwh.insert_procedure_info().",
+)
+
+Table(
+    "country_access",
+    metadata,
+    Column(
+        "login",
+        Text,
+        primary_key=True,
+        comment="Name that the person signs in to Power BI with, such as ada@example.com.",
+    ),
+    Column(
+        "country",
+        Text,
+        primary_key=True,
+        comment="Country as the customers have it; (unknown) for customers without one.",
+    ),
+    schema="dwh",
+    comment="Which countries a person may see in the Power BI report: its role Country reads it at each refresh. PostgreSQL itself does not.",
 )

@@ -29,7 +29,9 @@ from tests.support import Database, Flow, Server
 PAGES = sorted(
     path for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")) if path != ROOT / "docs/reference.md"
 )
-RUN = [path for path in PAGES if path.parent.name == "how-to" or path.name in {"README.md", "tutorial.md"}]
+RUN = [
+    path for path in PAGES if path.parent.name == "how-to" or path.name in {"README.md", "tutorial.md", "powerbi.md"}
+]
 OWN = {  # pages about the reader's own databases
     "README.md",
     "capture-from-the-log.md",
