@@ -78,6 +78,10 @@ def parser() -> argparse.ArgumentParser:
     opened.add_argument("database", choices=("op", "warehouse"))
     opened.add_argument("arguments", nargs=argparse.REMAINDER, help="passed on to psql")
 
+    dashboard = commands.add_parser("dashboard", help="serve the dashboard on this machine and open it in a browser")
+    dashboard.add_argument("--port", type=any_port, default=54323, help="port on 127.0.0.1, 0 for any (54323)")
+    dashboard.add_argument("--no-browser", action="store_true", help="only serve it")
+
     source = commands.add_parser("add-source", help="read from one more database, or from a known one elsewhere")
     source.add_argument("name", help="what it is called in the warehouse")
     source.add_argument("dsn", help="postgresql://user@host:port/database; the password from PGPASSWORD or a prompt")
@@ -99,6 +103,11 @@ def port(text: str) -> int:
     if not 1024 <= number <= 65535:
         raise argparse.ArgumentTypeError(f"{number} is not between 1024 and 65535")
     return number
+
+
+def any_port(text: str) -> int:
+    """Return a port that a user may listen on, or 0 for any that is free."""
+    return 0 if text == "0" else port(text)
 
 
 def positive(text: str) -> int:
@@ -223,7 +232,7 @@ def run_inside(home: Home, arguments: argparse.Namespace, rest: Sequence[str]) -
     """
     import psycopg
 
-    from db import deploy, trial, work
+    from db import dashboard, deploy, trial, work
 
     try:
         if arguments.command == "test":
@@ -236,6 +245,8 @@ def run_inside(home: Home, arguments: argparse.Namespace, rest: Sequence[str]) -
             return work.status(home, arguments.json)
         if arguments.command == "env":
             return work.env(home)
+        if arguments.command == "dashboard":
+            return dashboard.serve(home, arguments.port, browse=not arguments.no_browser)
         if arguments.command == "alembic":
             return work.alembic(home, rest)
         choices = choose(home, arguments)

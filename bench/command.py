@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import datetime
 import json
+import logging
 import re
 import shutil
 import signal
@@ -31,6 +32,7 @@ RATES = {
     "headrace": 9.0, "headrace-full": 9.0, "floor": 2.0, "floor-unlogged": 1.3, "copy-dbt": 3.5, "dlt-dbt": 4.5,
     "ingestr-dbt": 4.0, "mimeo": 1.6, "ingestr-cdc-dbt": 5.0,
 }  # fmt: skip
+BESIDE = ("first", "change")  # the sections that others than Headrace take part in
 GENERATE, CHECK = 2.0, 1.0
 
 
@@ -87,7 +89,9 @@ def chosen(only: Sequence[str]) -> tuple[list[str], list[str]]:
             f"there is no section and no contestant {unknown[0]}",
             f"Sections: {', '.join(SECTIONS)}.\nContestants: {', '.join(everyone())}.",
         )
-    return [name for name in SECTIONS if name in only] or list(SECTIONS), [n for n in everyone() if n in only]
+    names = [name for name in everyone() if name in only]
+    those_for_all = [name for name in SECTIONS if name in BESIDE or not names or "headrace" in names]
+    return [name for name in SECTIONS if name in only] or those_for_all, names
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -196,6 +200,7 @@ def progress(to_stderr: bool) -> contextlib.AbstractContextManager[object]:
 @contextlib.contextmanager
 def signals() -> Iterator[None]:
     """Let a signal end the program in order."""
+    logging.getLogger("psycopg").setLevel(logging.CRITICAL)  # a statement that a signal ends is no news
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, trial.stop)
     yield

@@ -112,6 +112,7 @@ class Contestant(ABC):
     name = ""
     title = ""
     is_peer = False
+    loads_anew = False  # whatever was loaded before
     has_star = True
 
     def __init__(self, pair: Pair, source: str, database: str) -> None:
@@ -150,16 +151,30 @@ class Headrace(Contestant):
         """Deploy a warehouse and register the tables."""
         self.remove()
         self.pair.create(self.dsn)
-        deploy.deploy(self.dsn)
+        self.deploy()
         reader = deploy.make_source_role(self.pair.home, self.source)
         deploy.register(self.dsn, reader, self.source if self.capture == "log" else None)
 
+    def deploy(self) -> None:
+        """Deploy, and take away the jobs: a run that pg_cron starts is none that is measured."""
+        deploy.deploy(self.dsn)
+        with psycopg.connect(self.pair.warehouse.dsn(), autocommit=True) as connection:
+            if connection.execute("select to_regclass('cron.job') is not null").fetchone() == (True,):
+                connection.execute("select cron.unschedule(jobid) from cron.job where database <> current_database()")
+
     def load(self) -> Parts:
-        """Run the pipeline."""
+        """Run the pipeline.
+
+        Raises:
+            Problem: the run did not succeed.
+        """
         timer = Timer()
         call(self.dsn, "call etl.run('sales')")
         timer.note("run")
         with psycopg.connect(self.dsn) as connection:
+            last = connection.execute("select r.status from etl.run_log r order by r.run_id desc limit 1").fetchone()
+            if last != ("succeeded",):
+                raise Problem(f"the run ended as {last}")
             found = connection.execute(
                 "select s.phase, sum(extract(epoch from s.finished_at - s.started_at))::float8 from etl.step_log s"
                 " where s.run_id = (select max(r.run_id) from etl.run_log r) group by 1"
@@ -260,13 +275,17 @@ class Peer(Contestant):
     """A program in a virtual environment of its own, by and large followed by dbt."""
 
     is_peer = True
-    directory = Path()  # where the environments are
 
     def prepare(self) -> None:
         """Make the database; have the programs in the machine's memory, so that none pays for the disk."""
         self.pair.create(self.dsn)
         for program in self.programs():
             run([program, "--version"])
+
+    @property
+    def directory(self) -> Path:
+        """Where the virtual environments are: beside the instances."""
+        return self.pair.home.path.parent
 
     def programs(self) -> list[Path]:
         """Return the programs that it starts."""
@@ -313,6 +332,7 @@ class CopyDbt(Peer, Copy):
     """Plain COPY, then dbt."""
 
     name = "copy-dbt"
+    loads_anew = True
     title = "COPY + dbt"
 
     def bring(self) -> None:

@@ -8,18 +8,25 @@ from html import escape
 from bench.contestants import CHANGE, FIRST
 from bench.store import Figure, Store
 
+MARGIN = 16
 WIDTH, LEFT, RIGHT, BAR, GAP, HEAD = 760, 170, 130, 20, 10, 44
 STYLE = """
   text { font: 13px system-ui, sans-serif; fill: #24292f }
+  .ground { fill: #ffffff }
   .title { font-weight: 600 }
   .other { fill: #8c959f } .own { fill: #0969da } .floor { fill: #1a7f37 }
   .spread { stroke: #24292f; stroke-width: 1.5 }
   @media (prefers-color-scheme: dark) {
-    text { fill: #e6edf3 } .other { fill: #6e7681 } .own { fill: #4493f8 } .floor { fill: #3fb950 }
-    .spread { stroke: #e6edf3 }
+    .ground { fill: #0d1117 } text { fill: #e6edf3 } .other { fill: #6e7681 } .own { fill: #4493f8 }
+    .floor { fill: #3fb950 } .spread { stroke: #e6edf3 }
   }
 """
 TITLES = {kind.name: kind.title for kind in (*FIRST, *CHANGE)}
+
+
+def thousands(value: int) -> str:
+    """Return a number as people read it."""
+    return f"{value:,}".replace(",", " ")
 
 
 def colour(name: str) -> str:
@@ -51,17 +58,18 @@ def group(title: str, found: Sequence[tuple[str, Figure]], top: int) -> tuple[li
 def bars(store: Store, rows: int) -> str:
     """Return the picture of first load and change run."""
     parts: list[str] = []
-    top = 0
+    top = MARGIN
     changes = int(store.about["asked for"]["changes"])
     for section, title in (
-        ("first load", f"First load of {rows:,} sales into a star schema, seconds".replace(",", " ")),
-        ("change run", f"A run after {changes:,} changes, seconds".replace(",", " ")),
+        ("first load", f"First load of {thousands(rows)} sales into a star schema, seconds"),
+        ("change run", f"A run after {thousands(changes)} changes, seconds"),
     ):
         found = [(name, figure) for name in store.names(section) if (figure := store.seconds(section, name))]
         if found:
             more, top = group(title, sorted(found, key=lambda one: one[1].median), top)
             parts += more
-    high = max(top, 1)
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {high}" width="{WIDTH}" height="{high}"'
+    wide = WIDTH + 2 * MARGIN
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{-MARGIN} 0 {wide} {top}" width="{wide}" height="{top}"'
+    ground = f'<rect class="ground" x="{-MARGIN}" width="{wide}" height="{top}" rx="6"/>'
     words = ' role="img" aria-label="Times of the contestants, as in the tables of this page">'
-    return "\n".join([head + words, f"<style>{STYLE}</style>", *parts, "</svg>\n"])
+    return "\n".join([head + words, f"<style>{STYLE}</style>", ground, *parts, "</svg>\n"])

@@ -8,6 +8,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -125,8 +126,8 @@ def pair(directory: Path, servers: Sequence[machine.Server]) -> Iterator[Pair]:
     warehouse = Instance("warehouse", home, free_port())
     with home.locked():
         try:
-            for instance in (operational, warehouse):
-                instance.start(servers)
+            with ThreadPoolExecutor(2) as pool:
+                list(pool.map(lambda instance: instance.start(servers), (operational, warehouse)))
             yield Pair(home, operational, warehouse, warehouse.server(servers))
         finally:
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

@@ -84,7 +84,7 @@ class Store:
             if changed := [name for name in before if name != "command" and before[name] != self.about.get(name)]:
                 raise Problem(
                     f"{path} cannot be gone on with: {' and '.join(changed)} differ",
-                    f"It has {', '.join(f'{name}: {before[name]}' for name in changed)}.\nLeave --resume out to begin anew.",
+                    f"It has {', '.join(str(before[name]) for name in changed)}.\nLeave --resume out to begin anew.",
                 )
             for line in lines[1:]:
                 measurement = Measurement(**json.loads(line))
@@ -105,8 +105,9 @@ class Store:
             file.write(f"{json.dumps(asdict(measurement))}\n")
 
     def has(self, section: str, name: str, rows: int, number: int) -> bool:
-        """Say whether something was measured."""
-        return (section, name, rows, number) in self._measured
+        """Say whether something was measured and counts."""
+        found = self._measured.get((section, name, rows, number))
+        return found is not None and not found.refused
 
     def find(self, section: str, name: str | None = None, rows: int | None = None) -> list[Measurement]:
         """Return the measurements that count."""

@@ -14,7 +14,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,10 +35,14 @@ EXTENSIONS = {
     "btree_gist": "",
     "pgcrypto": "",
 }
-
-
 # What only tests need: programs and their packages, extensions and the ends of their packages' names.
-TEST_PROGRAMS = {"shellcheck": "shellcheck", "mariadbd": "mariadb-server-core", "mariadb": "mariadb-client-core"}
+TEST_PROGRAMS: Mapping[str, tuple[str, ...]] = {
+    "chromium": ("chromium",),
+    "mariadb": ("mariadb-client-core",),
+    "mariadbd": ("mariadb-server-core",),
+    "mcs": ("mono-mcs", "mono-runtime", "libmono-system-data4.0-cil", "libmono-system-runtime-serialization4.0-cil"),
+    "shellcheck": ("shellcheck",),
+}
 TEST_EXTENSIONS = {"mysql_fdw": "-mysql-fdw", "tds_fdw": "-tds-fdw"}
 
 
@@ -204,7 +208,8 @@ def install_packages(servers: Sequence[Server], with_server: bool, for_tests: bo
         Problem: something is missing and apt cannot bring it.
     """
     wanted = [] if ask(sys.executable, "-c", "import ensurepip; print(1)") else ["python3-venv"]
-    wanted += [package for program, package in TEST_PROGRAMS.items() if for_tests and not shutil.which(program)]
+    for program, packages_of_it in TEST_PROGRAMS.items():
+        wanted += packages_of_it if for_tests and not shutil.which(program) else ()
     complete = any(server.version >= OLDEST and not server.missing for server in servers)
     lacks_server = with_server and not complete
     if for_tests and complete:

@@ -1234,3 +1234,22 @@ Table(
     schema="dwh",
     comment="Copies of every routine of this database that is not the system's or an extension's. Written by dwh.insert_procedure_info().",
 )
+
+Table(
+    "country_access",
+    metadata,
+    Column(
+        "login",
+        Text,
+        primary_key=True,
+        comment="Name that the person signs in to Power BI with, such as ada@example.com.",
+    ),
+    Column(
+        "country",
+        Text,
+        primary_key=True,
+        comment="Country as the customers have it; (unknown) for customers without one.",
+    ),
+    schema="dwh",
+    comment="Which countries a person may see in the Power BI report: its role Country reads it at each refresh. PostgreSQL itself does not.",
+)

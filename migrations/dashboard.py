@@ -62,7 +62,8 @@ def deploy(migration: MigrationContext, *, everything: bool) -> None:
             return
     run(
         "-- dashboard/web\n"
-        f"insert into etl.page (page, content, sha256)\nvalues ({literal(NAME)}, {literal(content)}, {literal(sha256)})\n"
+        "insert into etl.page (page, content, sha256)\n"
+        f"values ({literal(NAME)}, {literal(content)}, {literal(sha256)})\n"
         "on conflict (page) do update\n"
         "set content = excluded.content, sha256 = excluded.sha256, deployed_at = clock_timestamp();",
         migration,

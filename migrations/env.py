@@ -34,9 +34,16 @@ TRY_LOCK = LOCK.replace("pg_advisory_lock", "pg_try_advisory_lock")
 ALONE = "set local citus.enable_ddl_propagation = off;"
 # After the commit, because other nodes of a cluster see a new role only then.
 LAYOUT = """
-do $$ begin
+do $$ declare v_setting record; begin
   if exists (select from pg_extension where extname = 'citus') then
-    execute format('grant create on database %I to headrace_owner', current_database());
+    execute format('grant create, connect on database %I to headrace_owner', current_database());
+    for v_setting in -- rows are compared by their text form, on other nodes in sessions of the owner
+      select s.name, s.value
+      from (values ('datestyle', 'ISO'), ('intervalstyle', 'postgres'), ('timezone', 'UTC'), ('extra_float_digits', '1'),
+                   ('bytea_output', 'hex'), ('xmlbinary', 'base64'), ('xmloption', 'content')) s (name, value)
+    loop
+      execute format('alter role headrace_owner set %I = %L', v_setting.name, v_setting.value);
+    end loop;
   end if;
   if to_regprocedure('etl.apply_layout()') is not null then
     call etl.apply_layout();

@@ -15,7 +15,7 @@ log() { printf '%s %s: %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$PROGRAM" "$*" >&
 
 # die CODE MESSAGE [WAY_OUT]: what is wrong, and what to do.
 die() {
-  FAILURE=$2
+  FAILURE=$2 KNOWN=1
   log "$2"
   [ -z "${3:-}" ] || printf '  %s\n' "$3" >&2
   exit "$1"
@@ -178,12 +178,16 @@ at_end() {
   end_watch
   [ -z "$CHILD" ] || { kill "$CHILD" 2>/dev/null || true; wait "$CHILD" 2>/dev/null || true; }
   [ -z "$CLEAN_UP" ] || "$CLEAN_UP"
-  [ "$status" = 0 ] || close_entry failed "${FAILURE:-ended with exit code $status}"
+  if [ "$status" != 0 ] && [ -z "${KNOWN:-}" ]; then # a program's own code, which means something else here
+    log "failed: a command ended with $status"
+    status=$EXIT_FAILED
+  fi
+  [ "$status" = 0 ] || close_entry failed "${FAILURE:-a command ended with an error}"
   exit "$status"
 }
 
 ends() {
   trap at_end EXIT
-  trap 'FAILURE="ended by a signal"; log "$FAILURE"; exit 130' INT
-  trap 'FAILURE="ended by a signal"; log "$FAILURE"; exit 143' TERM HUP
+  trap 'FAILURE="ended by a signal" KNOWN=1; log "$FAILURE"; exit 130' INT
+  trap 'FAILURE="ended by a signal" KNOWN=1; log "$FAILURE"; exit 143' TERM HUP
 }

@@ -6,7 +6,7 @@
 hold_snapshot() {
   local locks
   locks=$(sql -c "select format('lock table %s in access share mode;', string_agg(t.relation::text, ', ')) from etl.backup_tables(string_to_array('$1', ' ')) t")
-  coproc HOLD { exec psql -XAtq -v ON_ERROR_STOP=1 2>"$PART.err"; }
+  coproc HOLD { exec psql -XAtq -v ON_ERROR_STOP=1 2>"$WORK/err"; }
   HOLDER=$HOLD_PID
   exec {FROM_HOLD}<&"${HOLD[0]}" {TO_HOLD}>&"${HOLD[1]}"
   cat >&"$TO_HOLD" <<SQL
@@ -17,7 +17,7 @@ select pg_export_snapshot();
 SQL
   SNAPSHOT=
   read -r -u "$FROM_HOLD" SNAPSHOT || true
-  [ -n "$SNAPSHOT" ] || die "$EXIT_FAILED" "no snapshot could be taken: $(grep -m 1 ERROR "$PART.err" || head -n 1 "$PART.err")" \
+  [ -n "$SNAPSHOT" ] || die "$EXIT_FAILED" "no snapshot could be taken: $(grep -m 1 ERROR "$WORK/err" || head -n 1 "$WORK/err")" \
     "If a lock was not to be had within ${LOCK_TIMEOUT} s: a table is being changed; try again later, or raise HEADRACE_BACKUP_LOCK_TIMEOUT."
 }
 
@@ -32,7 +32,7 @@ write_manifest() {
   printf '%s\n' 'commit;' '\q' >&"$TO_HOLD"
   cat <&"$FROM_HOLD" >"$PART/manifest.json"
   exec {FROM_HOLD}<&- {TO_HOLD}>&-
-  wait "$HOLDER" || die "$EXIT_FAILED" "the manifest could not be made: $(grep -m 1 ERROR "$PART.err" || head -n 1 "$PART.err")"
+  wait "$HOLDER" || die "$EXIT_FAILED" "the manifest could not be made: $(grep -m 1 ERROR "$WORK/err" || head -n 1 "$WORK/err")"
   HOLDER=
   grep -q '^}$' "$PART/manifest.json" || die "$EXIT_FAILED" "the manifest is not complete"
 }
@@ -57,8 +57,8 @@ dump() {
     options=(--schema="$1")
   fi
   run pg_dump --format=directory --jobs="$JOBS" --compress="$COMPRESSION" --snapshot="$SNAPSHOT" --role=pg_read_all_data \
-    --lock-wait-timeout="${LOCK_TIMEOUT}s" "${options[@]}" --file="$PART/$1" 2>"$PART.err" \
-    || die "$EXIT_FAILED" "$1 could not be dumped: $(grep -m 1 -E 'error|fatal' "$PART.err" || tail -n 1 "$PART.err")" "$(way_out_of "$PART.err")"
+    --lock-wait-timeout="${LOCK_TIMEOUT}s" "${options[@]}" --file="$PART/$1" 2>"$WORK/err" \
+    || die "$EXIT_FAILED" "$1 could not be dumped: $(grep -m 1 -E 'error|fatal' "$WORK/err" || tail -n 1 "$WORK/err")" "$(way_out_of "$WORK/err")"
   log "$1: $(human "$(du -sb "$PART/$1" | cut -f1)")"
 }
 
@@ -71,9 +71,10 @@ way_out_of() {
 }
 
 clean_up_logically() {
+  rm -rf "$WORK"
   [ -n "${PART:-}" ] || return 0
   [ -z "${HOLDER:-}" ] || kill "$HOLDER" 2>/dev/null || true
-  rm -rf "$PART" "$PART.err"
+  rm -rf "$PART" "$PART.sums"
 }
 
 # back_up_logically SCOPE
@@ -81,6 +82,7 @@ back_up_logically() {
   local layers name bytes began=$SECONDS layer
   if [ "$1" = all ]; then layers=${LAYERS[*]}; else layers="base $1"; fi
   lock_place
+  WORK=$(mktemp -d "${TMPDIR:-/tmp}/headrace-backup-XXXXXX") # not in BACKUPS, whose disk may be full
   CLEAN_UP=clean_up_logically
   ends
   reach
@@ -96,14 +98,13 @@ back_up_logically() {
   hold_snapshot "$layers"
   ask_manifest "$layers"
   for layer in $layers; do dump "$layer"; done
-  run pg_dumpall --roles-only --no-role-passwords --database="${PGDATABASE:-postgres}" --file="$PART/roles.sql" 2>"$PART.err" \
-    || die "$EXIT_FAILED" "the roles could not be dumped: $(head -n 1 "$PART.err")"
+  run pg_dumpall --roles-only --no-role-passwords --database="${PGDATABASE:-postgres}" --file="$PART/roles.sql" 2>"$WORK/err" \
+    || die "$EXIT_FAILED" "the roles could not be dumped: $(head -n 1 "$WORK/err")"
   write_manifest
   log "manifest: $(grep -c '"digest"' "$PART/manifest.json") tables, rows and checksums"
   seal "$PART"
   end_watch
   mv "$PART" "$BACKUPS/logical/$name"
-  rm -f "$PART.err"
   PART=
   sync "$BACKUPS/logical"
   bytes=$(du -sb "$BACKUPS/logical/$name" | cut -f1)

@@ -122,9 +122,7 @@ conclude() {
   clean_up_throwaway
   if [ -n "$FINDINGS" ]; then
     [ ! -d "$BACKUPS/logical/$1" ] || printf 'bad: %s\n' "$(head -n 1 <<<"$FINDINGS")" >"$mark"
-    FAILURE="$1 is bad: $(head -n 1 <<<"$FINDINGS")"
-    log "$FAILURE"
-    exit "$EXIT_BAD"
+    die "$EXIT_BAD" "$1 is bad: $(head -n 1 <<<"$FINDINGS")"
   fi
   rm -f "$mark"
   close_entry succeeded "$words${SOURCE_SAYS:+; without a run, since the source does not answer}" "$2" "$1"

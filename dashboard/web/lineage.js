@@ -50,24 +50,26 @@ function layersOf(nodes, edges) {
   return layer;
 }
 
-// Where each box goes: columns by layer, within a column beside what feeds it.
+// Where each box goes: columns by layer, within a column beside what feeds it; quarantine below all, since nothing comes out of it.
 function places(nodes, edges) {
   const layer = layersOf(nodes, edges);
   const columns = [];
   for (const n of nodes) (columns[layer.get(n.node)] ||= []).push(n.node);
   const kind = new Map(nodes.map((n) => [n.node, n.kind]));
   const place = new Map();
-  const most = Math.max(...columns.map((c) => c.length));
+  const most = Math.max(...columns.map((c) => c.filter((node) => kind.get(node) !== "quarantine").length));
   columns.forEach((column, x) => {
     const weight = (node) => {
       const before = nextOf(edges, node, false).filter((from) => place.has(from)).map((from) => place.get(from).y);
-      return (kind.get(node) === "quarantine" ? 1e6 : 0) + (before.length ? before.reduce((a, b) => a + b, 0) / before.length : 0);
+      return before.length ? before.reduce((a, b) => a + b, 0) / before.length : 0;
     };
+    for (const node of column.filter((n) => kind.get(n) === "quarantine")) place.set(node, { x, y: most });
+    column = column.filter((node) => kind.get(node) !== "quarantine");
     const weights = new Map(column.map((node) => [node, weight(node)]));
     column.sort((a, b) => weights.get(a) - weights.get(b) || (a < b ? -1 : 1));
     column.forEach((node, y) => place.set(node, { x, y: y + (most - column.length) / 2 }));
   });
-  return { place, columns: columns.length, rows: most };
+  return { place, columns: columns.length, rows: Math.max(...[...place.values()].map((p) => p.y)) + 1 };
 }
 
 function shorten(text, length) {
@@ -104,7 +106,7 @@ function showLineage() {
     svg("title", {}, n.node),
     svg("rect", { width: BOX.width, height: BOX.height, rx: 7 }),
     svg("rect", { class: "edge-mark", width: 4, height: BOX.height - 16, x: 8, y: 8, rx: 2 }),
-    svg("text", { class: "name", x: 20, y: 21 }, shorten(name, 22)),
+    svg("text", { class: "name", x: 20, y: 21 }, shorten(name, 20)),
     svg("text", { class: "kind", x: 20, y: 38 }, shorten(n.kind === "source" ? n.node.slice(0, at) : KINDS[n.kind].toLowerCase(), n.table_rows === null ? 24 : 14)),
     svg("text", { class: "rows", x: BOX.width - 10, y: 38, "text-anchor": "end" }, rowsOf(n)));
     box.addEventListener("click", () => select(n.node));

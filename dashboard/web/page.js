@@ -15,7 +15,7 @@ function go(view, focus = false) {
     if (isIt && focus) tab.focus();
   }
   for (const name of Object.keys(VIEWS)) $(name).hidden = name !== view;
-  history.replaceState(null, "", `#${view}`);
+  history.replaceState(null, "", `#view-${view}`);
   VIEWS[view]();
 }
 
@@ -81,13 +81,14 @@ function start() {
   startSales();
   startPrinting();
   showBanner();
-  const wanted = location.hash.slice(1);
+  const wanted = location.hash.replace("#view-", "");
   go(VIEWS[wanted] ? wanted : "sales");
   let width = window.innerWidth;
   window.addEventListener("resize", () => {
     if (window.innerWidth !== width && current() === "sales") update();
     width = window.innerWidth;
   });
+  document.body.dataset.started = "yes";
 }
 
 start();

@@ -126,7 +126,7 @@ function draw(id, label, options) {
   }
   element.setAttribute("aria-label", label);
   chart.resize();
-  chart.setOption({ animation: false, textStyle: { fontFamily: "inherit" }, ...options }, { notMerge: true });
+  chart.setOption({ animation: false, textStyle: { fontFamily: getComputedStyle(document.body).fontFamily }, ...options }, { notMerge: true });
   return chart;
 }
 

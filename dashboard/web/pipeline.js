@@ -92,7 +92,7 @@ function showRuns() {
     { title: "Captured", number: true, value: (r) => integer.format(r.rows_captured) },
     { title: "Published", number: true, value: (r) => integer.format(r.rows_published) },
     { title: "Quarantined", number: true, value: (r) => integer.format(r.rows_quarantined) },
-    { title: "Outcome in words", wide: true, value: (r) => r.message || "" },
+    { title: "Message", wide: true, value: (r) => (r.status === "succeeded" ? "" : r.message || "") },
   ], rows, (r) => ({ class: RUN_COLORS[r.status] === "bad" ? "bad" : null, "data-run": r.run_id }));
   const few = runs.slice(0, 8);
   $("runs").replaceChildren(list(few), runs.length > few.length ? make("button.more", { onclick: () => $("runs").replaceChildren(list(runs)) }, `Show all ${integer.format(runs.length)}`) : "");

@@ -2,7 +2,8 @@
 "use strict";
 
 let measure = "units";
-let asked = 0;
+let asked = 0;  // questions so far
+let settled = 0;  // the question whose answer is shown
 const shown = { country: 10, group: 12, product: 12 };
 const NAMES = { country: "countries", group: "product groups", product: "products" };
 const GRAINS = { day: "day", week: "week", month: "month", quarter: "quarter", year: "year" };
@@ -57,7 +58,10 @@ async function update() {
     }
   } finally {
     clearTimeout(waiting);
-    if (mine === asked) $("sales").removeAttribute("aria-busy");
+    if (mine === asked) {
+      settled = mine;
+      $("sales").removeAttribute("aria-busy");
+    }
   }
 }
 
@@ -291,7 +295,7 @@ function showHeat(rows) {
     visualMap: { type: "continuous", min: 0, max: most, calculable: false, orient: "horizontal", left: "center", bottom: 0, itemWidth: 10, itemHeight: 160, text: [integer.format(most), "0"], textStyle: { color: color("muted") }, inRange: { color: [color("heat-0"), color("heat-1"), color("heat-2")] } },
     tooltip: { ...tooltipStyle(), formatter: (item) => { const row = cells[item.dataIndex]; return tip(`${row.keys[0]}, ${row.keys[1]}`, ["Units", integer.format(row.units)], ["Lines", integer.format(row.lines)]); } },
     series: [{ type: "heatmap", progressive: 0, itemStyle: { borderColor: color("surface"), borderWidth: 2, borderRadius: 4 }, emphasis: { itemStyle: { borderColor: color("ink"), borderWidth: 2 } },
-      data: cells.map((row) => ({ value: [column.get(row.keys[1]), place.get(row.keys[0]), row[measure]], itemStyle: isChosen(row) ? {} : { opacity: 0.18 } })) }],
+      data: cells.map((row) => ({ value: [column.get(row.keys[1]), place.get(row.keys[0]), row[measure]], itemStyle: isChosen(row) ? {} : { opacity: 0.3 } })) }],
   });
   const choose = (at) => {
     const [country, group] = cells[at].keys;

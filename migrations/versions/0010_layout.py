@@ -28,8 +28,16 @@ values ('dwh.fact_sales', 'distributed', 'customer_id'),
        ('dwh.dim_product', 'reference', null),
        ('dwh.dim_date', 'reference', null);
 insert into etl.layout (relation, kind, distribution_column)
-select format('mrr.%I', t.mirror), 'distributed', coalesce(t.key_columns[1], '_hr_hash')
-from etl.source_table t;
+select format('mrr.%I', t.mirror), case when d.name is null then 'local' else 'distributed' end, d.name
+from etl.source_table t
+cross join lateral (
+  select case when t.key_columns is null then '_hr_id' else (
+    select c.column_name
+    from etl.source_column c
+    where c.source_table_id = t.source_table_id and c.column_name = any (t.key_columns)
+      and c.mirror_type ~ '^(smallint|integer|bigint|text|character varying.*|uuid|date|timestamp.*)$'
+    order by array_position(t.key_columns, c.column_name)
+    limit 1) end) d (name);
 grant select on etl.layout to headrace_monitor;
 """
 

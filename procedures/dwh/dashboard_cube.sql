@@ -63,10 +63,10 @@ begin
   select json_build_object(
     'dims', p_dims,
     'values', json_build_object(
-      'day', case when 'day' = any (p_dims) then (select json_agg(d.day order by d.place) from day d) end,
-      'country', case when 'country' = any (p_dims) then (select json_agg(d.country order by d.place) from country d) end,
-      'group', case when 'group' = any (p_dims) then (select json_agg(d.product_group order by d.place) from product_group d) end,
-      'product', case when 'product' = any (p_dims) then (
+      'day', case when 'day' = any (p_dims) then coalesce((select json_agg(d.day order by d.place) from day d), '[]') end,
+      'country', case when 'country' = any (p_dims) then coalesce((select json_agg(d.country order by d.place) from country d), '[]') end,
+      'group', case when 'group' = any (p_dims) then coalesce((select json_agg(d.product_group order by d.place) from product_group d), '[]') end,
+      'product', case when 'product' = any (p_dims) then coalesce((
         select json_agg(json_build_array(format('%s:%s', d.source, d.product_id), coalesce(n.name, format('(product %s)', d.product_id)))
                          order by d.place)
         from product d
@@ -74,12 +74,12 @@ begin
           select distinct on (v.source, v.product_id) v.source, v.product_id, v.name
           from dwh.dim_product v
           order by v.source, v.product_id, v.batch_from desc
-        ) n on n.source = d.source and n.product_id = d.product_id) end),
+        ) n on n.source = d.source and n.product_id = d.product_id), '[]') end),
     'columns', json_build_object(
-      'day', case when 'day' = any (p_dims) then array_to_json(array_agg(d.place)) end,
-      'country', case when 'country' = any (p_dims) then array_to_json(array_agg(o.place)) end,
-      'group', case when 'group' = any (p_dims) then array_to_json(array_agg(g.place)) end,
-      'product', case when 'product' = any (p_dims) then array_to_json(array_agg(p.place)) end),
+      'day', case when 'day' = any (p_dims) then coalesce(array_to_json(array_agg(d.place)), '[]') end,
+      'country', case when 'country' = any (p_dims) then coalesce(array_to_json(array_agg(o.place)), '[]') end,
+      'group', case when 'group' = any (p_dims) then coalesce(array_to_json(array_agg(g.place)), '[]') end,
+      'product', case when 'product' = any (p_dims) then coalesce(array_to_json(array_agg(p.place)), '[]') end),
     'lines', coalesce(array_to_json(array_agg(c.lines)), '[]'),
     'units', coalesce(array_to_json(array_agg(c.units)), '[]'))
   into v_cube

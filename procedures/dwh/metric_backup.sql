@@ -13,8 +13,8 @@ where false;
 
 comment on view dwh.metric_backup is 'Backups and how they went. For headrace_reader.';
 comment on column dwh.metric_backup.backup_id is 'Number of the backup.';
-comment on column dwh.metric_backup.kind is 'What was done: backup, verify or restore.';
-comment on column dwh.metric_backup.status is 'running, succeeded or failed.';
+comment on column dwh.metric_backup.kind is 'logical, physical, verify or restore.';
+comment on column dwh.metric_backup.status is 'running, succeeded, failed or aborted.';
 comment on column dwh.metric_backup.started_at is 'When it began.';
 comment on column dwh.metric_backup.finished_at is 'When it ended; null while it runs.';
 comment on column dwh.metric_backup.seconds is 'How long it took.';

@@ -1,7 +1,7 @@
--- requires: etl.apply_layout
+-- requires: etl.distribution_column
 -- Contract: makes what a registered table needs here: the foreign table, the mirror and the change set. Technical columns come last and begin with _hr_.
--- On a cluster the mirror is distributed by the first column of its key, or the hash of the row where there is none, unless
--- etl.layout says otherwise; the change set, which is written and read as a whole, stays on the coordinator.
+-- On a cluster the mirror is distributed, unless etl.layout says otherwise; the change set, which is written and read as a
+-- whole, stays on the coordinator.
 create or replace function etl.make_mirror(p_table etl.source_table)
 returns void
 language plpgsql
@@ -36,7 +36,8 @@ begin
   execute format('comment on column stg.%I._hr_origin is %L', v_mirror || '_changes', 'Batch that first captured a replayed or rebuilt row; null for the batch itself.');
 
   insert into etl.layout (relation, kind, distribution_column)
-  values (format('mrr.%I', v_mirror), 'distributed', coalesce((p_table).key_columns[1], '_hr_hash'))
+  select format('mrr.%I', v_mirror), case when d.name is null then 'local' else 'distributed' end, d.name
+  from etl.distribution_column(p_table) d (name)
   on conflict do nothing;
   call etl.apply_layout();
 end

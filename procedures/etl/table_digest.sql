@@ -3,6 +3,7 @@
 create or replace function etl.table_digest(p_table regclass, out rows bigint, out digest text)
 language plpgsql
 stable
+strict
 set search_path = pg_catalog, pg_temp
 set datestyle = iso
 set intervalstyle = postgres
