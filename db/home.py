@@ -127,7 +127,7 @@ class Home:
 
     def purge(self) -> None:
         """Delete what this program made here, and the directory too if nothing else is in it."""
-        for name in ("operational", "warehouse", "secrets", "venv"):
+        for name in ("operational", "warehouse", "secrets", "venv", "bench"):
             shutil.rmtree(self.path / name, ignore_errors=True)
         for file in (self._choices, self.path / "lock"):
             file.unlink(missing_ok=True)

@@ -1,7 +1,8 @@
 """Alembic's environment: one ``upgrade head`` is the whole deployment.
 
-The revisions and, once they end at head, the files of procedures/ go in one transaction; the layout on a cluster and the
-files of jobs/ follow after its commit. A session lock lets one deployment of a database work at a time. Other commands only read or migrate.
+The revisions and, once they end at head, procedures/ and the dashboard's page go in one transaction; the layout on a
+cluster and the files of jobs/ follow after its commit. A session lock lets one deployment of a database work at a time.
+Other commands only read or migrate.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from db.metadata import PgLsn, metadata
-from migrations import jobs, procedures
+from migrations import dashboard, jobs, procedures
 from migrations.script import AS_ADMIN, AS_OWNER, run
 
 LOCK = "select pg_advisory_lock(hashtextextended('headrace: deployment', 0));"
@@ -133,9 +134,10 @@ def connect_scheduler(warehouse: psycopg.Connection) -> psycopg.Connection:
 
 
 def deploy(migration: MigrationContext, *, everything: bool) -> None:
-    """Bring procedures/ and jobs/ into the database, within the open transaction."""
+    """Bring procedures/, dashboard/web/ and jobs/ into the database, within the open transaction."""
     run(AS_OWNER, migration)
     procedures.deploy(migration, everything=everything)
+    dashboard.deploy(migration, everything=everything)
     jobs.declare(migration)
     run(AS_ADMIN, migration)
 

@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 import bootstrap
+from bench import command as bench
 from db import deploy
 from db.home import Choices, Home
 from tests.conftest import CRON_DATABASE, ROOT, SOURCE_ROLE, database
@@ -28,7 +29,9 @@ from tests.support import Database, Flow, Server
 PAGES = sorted(
     path for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")) if path != ROOT / "docs/reference.md"
 )
-RUN = [path for path in PAGES if path.parent.name == "how-to" or path.name in {"README.md", "tutorial.md"}]
+RUN = [
+    path for path in PAGES if path.parent.name == "how-to" or path.name in {"README.md", "tutorial.md", "powerbi.md"}
+]
 OWN = {  # pages about the reader's own databases
     "README.md",
     "capture-from-the-log.md",
@@ -288,6 +291,7 @@ def test_commands_of_bootstrap_exist() -> None:
     commands = bootstrap.parser()._subparsers
     assert commands is not None
     known = {name: sub.format_help() for name, sub in commands._group_actions[0].choices.items()}  # type: ignore[union-attr]
+    known["bench"] = bench.parser().format_help()
     assert {(page, command, flag) for page, command, flag in named if flag not in known.get(command, "-")} == set()
 
 

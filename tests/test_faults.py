@@ -181,7 +181,12 @@ def test_connection_notices_a_dead_peer(source: Flow) -> None:
         )
     )
     assert {"connect_timeout", "keepalives_idle", "keepalives_interval", "keepalives_count"} <= options.keys()
-    assert (options["tcp_user_timeout"], options["options"]) == ("60000", "-c lock_timeout=30s")
+    assert (options["tcp_user_timeout"], options["options"].split(" -c ")[0]) == ("60000", "-c lock_timeout=30s")
+    at_source = "select setting from pg_catalog.pg_settings where name like 'tcp%' order by name"
+    asked = source.warehouse.query(
+        "select r.setting from etl_ext.dblink(etl.connect_source('op'), %s) r (setting text)", [at_source]
+    )
+    assert asked == [("3",), ("30",), ("10",), ("60000",)]
 
 
 @pytest.mark.parametrize("ends", [True, False], ids=["that ends", "that stays"])

@@ -1,4 +1,4 @@
--- requires: etl.status
+-- requires: etl.status, etl.backups
 -- Contract: everything worth watching as name, labels and value, in the base units and with the naming of Prometheus, so one
 -- query feeds any exporter. All are gauges: the log is purged, so what is counted in it also falls, as no counter may.
 create or replace view etl.metrics as
@@ -38,7 +38,16 @@ cross join lateral (
 union all
 select 'headrace_mirror_differences', jsonb_build_object('mirror', d.mirror), d.rows_different::double precision, 'gauge',
        'rows in which the mirror differed from its source when it was last compared'
-from (select distinct on (x.mirror) x.mirror, x.rows_different from etl.reconciliation x order by x.mirror, x.reconciliation_id desc) d;
+from (select distinct on (x.mirror) x.mirror, x.rows_different from etl.reconciliation x order by x.mirror, x.reconciliation_id desc) d
+union all
+select m.name, jsonb_build_object('kind', b.kind), m.value, 'gauge', m.help
+from etl.backups b
+cross join lateral (values
+  ('headrace_backup_succeeded', (b.status in ('succeeded', 'running'))::integer::double precision, '0 if the newest backup, verification or restore of its kind failed'),
+  ('headrace_backup_age_seconds', extract(epoch from b.age)::double precision, 'age of the newest backup, verification or restore of its kind that succeeded'),
+  ('headrace_backup_bytes', b.bytes::double precision, 'size of that backup')
+) m (name, value, help)
+where m.value is not null;
 
 comment on view etl.metrics is 'Figures to watch: name, labels, value, kind and help, as Prometheus names them. For headrace_monitor.';
 comment on column etl.metrics.name is 'Name of the metric.';

@@ -1,4 +1,4 @@
--- requires: etl.next_tick
+-- requires: etl.next_tick, etl.backups
 -- Contract: one line per pipeline, for people and for monitoring. Costs a few index look-ups per pipeline.
 create or replace view etl.status as
 select
@@ -19,7 +19,11 @@ select
   p.next_attempt_at,
   l.lag_bytes as slot_lag_bytes,
   clock_timestamp() - l.asked_at as slot_lag,
-  l.lag_bytes > (select s.slot_lag_warning from etl.settings s) as slot_lag_warning
+  l.lag_bytes > (select s.slot_lag_warning from etl.settings s) as slot_lag_warning,
+  k.backup_status,
+  k.backup_at,
+  k.verify_status,
+  k.verified_at
 from etl.pipeline p
 left join lateral (
   select l.status, l.run_id, l.finished_at, l.message
@@ -54,7 +58,14 @@ left join lateral (
          min(s.read_at) as asked_at
   from etl.slot s
   where s.pipeline = p.pipeline
-) l on true;
+) l on true
+cross join (
+  select (array_agg(b.status order by b.started_at desc) filter (where b.kind in ('logical', 'physical')))[1] as backup_status,
+         max(b.succeeded_at) filter (where b.kind in ('logical', 'physical')) as backup_at,
+         min(b.status) filter (where b.kind = 'verify') as verify_status,
+         max(b.succeeded_at) filter (where b.kind = 'verify') as verified_at
+  from etl.backups b
+) k;
 
 comment on view etl.status is 'One line per pipeline: last outcome, freshness, what is pending, quarantine, next schedule. For headrace_monitor.';
 comment on column etl.status.pipeline is 'Pipeline.';
@@ -75,5 +86,9 @@ comment on column etl.status.next_attempt_at is 'Until then runs are skipped, un
 comment on column etl.status.slot_lag_bytes is 'WAL that the pipeline''s slots still had to deliver when they were last read; null without a slot.';
 comment on column etl.status.slot_lag is 'How long ago the pipeline''s slots were last read.';
 comment on column etl.status.slot_lag_warning is 'True where slot_lag_bytes exceeds etl.settings.slot_lag_warning.';
+comment on column etl.status.backup_status is 'Outcome of the newest backup of the warehouse, logical or physical; null before the first.';
+comment on column etl.status.backup_at is 'Start of the newest backup of the warehouse that succeeded.';
+comment on column etl.status.verify_status is 'Outcome of the newest verification of a backup; null before the first.';
+comment on column etl.status.verified_at is 'Start of the newest verification that succeeded.';
 revoke all on etl.status from public;
 grant select on etl.status to headrace_monitor;
