@@ -74,7 +74,9 @@ def service_findings(name: str, service: Tree, compose: Tree, targets: list[str]
     for network in service.get("networks", ()):
         if network not in compose["networks"]:
             yield f"is in network {network}, which is not declared"
-    if service["build"]["target"] == "postgres" and f"{name}:/var/lib/postgresql/data" not in service.get("volumes", ()):
+    if service["build"]["target"] == "postgres" and f"{name}:/var/lib/postgresql/data" not in service.get(
+        "volumes", ()
+    ):
         yield "keeps its data in no volume of its own"
     for other, wait in service.get("depends_on", {}).items():
         wanted = "service_completed_successfully" if other in ONE_SHOT else "service_healthy"
@@ -175,7 +177,9 @@ def test_dockerfile_is_right() -> None:
     ignored = (CONTAINERS / "Dockerfile.dockerignore").read_text(encoding="utf-8").split("\n")
     assert "*" in ignored
     assert "db/containers/secrets" in ignored
-    copied = {source.split("/")[0] for line in re.findall(r"^COPY (.*)$", text, re.MULTILINE) for source in line.split()[:-1]}
+    copied = {
+        source.split("/")[0] for line in re.findall(r"^COPY (.*)$", text, re.MULTILINE) for source in line.split()[:-1]
+    }
     assert copied == {line[1:] for line in ignored if line.startswith("!")}
 
 
@@ -241,7 +245,12 @@ def started(
 
         def script(name: str, **more: str) -> subprocess.CompletedProcess[str]:
             return subprocess.run(
-                ["sh", CONTAINERS / name], env=environment | more, capture_output=True, text=True, check=False, timeout=120
+                ["sh", CONTAINERS / name],
+                env=environment | more,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=120,
             )
 
         yield operational, blank, script, environment
@@ -343,17 +352,24 @@ def manifest_findings(objects: list[Tree]) -> Iterator[str]:
             yield f"no {kind}"
             return
     for each in [*kinds["Job"], *kinds["Deployment"]]:
-        yield from (f"{each['metadata']['name']}: {finding}" for finding in pod_findings(each["spec"]["template"]["spec"]))
+        yield from (
+            f"{each['metadata']['name']}: {finding}" for finding in pod_findings(each["spec"]["template"]["spec"])
+        )
     (cluster,), (backup,), (store,) = kinds["Cluster"], kinds["ScheduledBackup"], kinds["ObjectStore"]
     if backup["spec"]["cluster"]["name"] != cluster["metadata"]["name"]:
         yield "what is backed up is not the cluster"
     plugins = {p["name"]: p for p in cluster["spec"].get("plugins", ())}
     plugin = plugins.get(backup["spec"].get("pluginConfiguration", {}).get("name"), {})
-    if plugin.get("parameters", {}).get("barmanObjectName") != store["metadata"]["name"] or not plugin.get("isWALArchiver"):
+    if plugin.get("parameters", {}).get("barmanObjectName") != store["metadata"]["name"] or not plugin.get(
+        "isWALArchiver"
+    ):
         yield "WAL is not archived to the store"
     if "pg_cron" not in cluster["spec"]["postgresql"].get("shared_preload_libraries", ()):
         yield "pg_cron is not loaded"
-    if cluster["spec"]["postgresql"]["parameters"].get("cron.database_name") != cluster["spec"]["bootstrap"]["initdb"]["database"]:
+    if (
+        cluster["spec"]["postgresql"]["parameters"].get("cron.database_name")
+        != cluster["spec"]["bootstrap"]["initdb"]["database"]
+    ):
         yield "pg_cron lives in another database"
     denies = [p for p in kinds["NetworkPolicy"] if p["spec"]["podSelector"] == {} and not p["spec"].get("ingress")]
     if not any("Ingress" in p["spec"]["policyTypes"] for p in denies):

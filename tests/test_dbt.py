@@ -38,7 +38,15 @@ def dbt() -> Path:
         if not stamp.exists() or stamp.read_text() != wanted:
             shutil.rmtree(home, ignore_errors=True)
             subprocess.run([sys.executable, "-m", "venv", home], check=True)
-            pip = [home / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
+            pip = [
+                home / "bin/python",
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                "--no-compile",
+            ]
             subprocess.run(
                 [*pip, "--only-binary", ":all:", "--no-deps", "--require-hashes", "--requirement", LOCK], check=True
             )
@@ -108,7 +116,9 @@ def test_a_model_is_built_on_the_sources_file(sales: Flow, dbt: Path, tmp_path: 
 
     built = call(dbt, tmp_path, "run")
     assert built.returncode == 0, built.stdout
-    by_hand = "select c.country, sum(f.qty) from dwh.fact_sales f join dwh.dim_customer c using (customer_key) group by 1"
+    by_hand = (
+        "select c.country, sum(f.qty) from dwh.fact_sales f join dwh.dim_customer c using (customer_key) group by 1"
+    )
     assert sorted(warehouse.query("select * from analytics.units"), key=str) == sorted(
         warehouse.query(by_hand), key=str
     )
