@@ -34,8 +34,8 @@ DROP_SLOTS = """
 set lock_timeout = '20s'; set client_min_messages = warning;
 do $$ begin if to_regprocedure('etl.drop_slots()') is not null then"""
 SCRIPTS = ("backup", "restore", "verify")  # the commands that are a script of backup/
-PASSED_ON = ("alembic", "test", *SCRIPTS)  # the commands whose arguments are another program's
-INSTALLS = ("demo", "test", "up")  # the commands that may install something
+PASSED_ON = ("alembic", "bench", "test", *SCRIPTS)  # the commands whose arguments are another program's
+INSTALLS = ("bench", "demo", "test", "up")  # the commands that may install something
 DEFAULT_ROWS = 100_000
 OVERVIEW = """
 three to begin with:
@@ -79,6 +79,10 @@ def parser() -> argparse.ArgumentParser:
     opened.add_argument("database", choices=("op", "warehouse"))
     opened.add_argument("arguments", nargs=argparse.REMAINDER, help="passed on to psql")
 
+    dashboard = commands.add_parser("dashboard", help="serve the dashboard on this machine and open it in a browser")
+    dashboard.add_argument("--port", type=any_port, default=54323, help="port on 127.0.0.1, 0 for any (54323)")
+    dashboard.add_argument("--no-browser", action="store_true", help="only serve it")
+
     source = commands.add_parser("add-source", help="read from one more database, or from a known one elsewhere")
     source.add_argument("name", help="what it is called in the warehouse")
     source.add_argument("dsn", help="postgresql://user@host:port/database; the password from PGPASSWORD or a prompt")
@@ -96,6 +100,7 @@ def parser() -> argparse.ArgumentParser:
     down.add_argument("--yes", action="store_true", help="do not ask")
 
     commands.add_parser("test", help="run the tests; what follows is passed on to pytest", add_help=False)
+    commands.add_parser("bench", help="measure beside the floor and peers; bench --help tells how", add_help=False)
     return top
 
 
@@ -105,6 +110,11 @@ def port(text: str) -> int:
     if not 1024 <= number <= 65535:
         raise argparse.ArgumentTypeError(f"{number} is not between 1024 and 65535")
     return number
+
+
+def any_port(text: str) -> int:
+    """Return a port that a user may listen on, or 0 for any that is free."""
+    return 0 if text == "0" else port(text)
 
 
 def positive(text: str) -> int:
@@ -142,9 +152,9 @@ def go_inside(home: Home, arguments: argparse.Namespace, words: Sequence[str]) -
         with home.locked():
             servers = machine.installed()
             is_test = arguments.command == "test"
-            with_server = is_test or not (choices.source and choices.warehouse)
+            with_server = arguments.command in ("bench", "test") or not (choices.source and choices.warehouse)
             if os.geteuid() == 0:
-                machine.install_packages(servers, with_server, ("pgbackrest", "shellcheck") if is_test else ())
+                machine.install_packages(servers, with_server, is_test)
             elif with_server:
                 machine.choose(servers)
             machine.make_venv(home)
@@ -241,15 +251,21 @@ def run_inside(home: Home, arguments: argparse.Namespace, rest: Sequence[str]) -
     """
     import psycopg
 
-    from db import deploy, trial, work
+    from db import dashboard, deploy, trial, work
 
     try:
         if arguments.command == "test":
             return trial.run(machine.installed(), rest)
+        if arguments.command == "bench":
+            from bench import command
+
+            return command.run(home, rest)
         if arguments.command == "status":
             return work.status(home, arguments.json)
         if arguments.command == "env":
             return work.env(home)
+        if arguments.command == "dashboard":
+            return dashboard.serve(home, arguments.port, browse=not arguments.no_browser)
         if arguments.command == "alembic":
             return work.alembic(home, rest)
         choices = choose(home, arguments)

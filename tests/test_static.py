@@ -15,7 +15,7 @@ from tests import checks
 from tests.support import Database, Flow
 
 SCHEMAS = ["etl", "mrr", "stg", "dwh"]
-PYTHON = ["bootstrap.py", "db", "migrations", "tests"]
+PYTHON = ["bootstrap.py", "bench", "db", "migrations", "tests"]
 
 # What plpgsql_check says of good code, because it cannot know better; everything else it says is a finding.
 ACCEPTED = [
@@ -41,6 +41,9 @@ create temporary table headrace_log (_hr_seq bigint, _hr_op "char", _hr_kept tex
 create temporary table headrace_bucket (bucket integer, copies bigint, hash numeric, is_source boolean);
 create temporary table headrace_image (bucket integer, image text, copies bigint);
 create temporary table headrace_difference (bucket integer, image text, copies_source bigint, copies_mirror bigint);
+create temporary table headrace_definition (
+    ordinal bigint, column_name text, source_type text, type_name text, options text
+);
 create temporary table headrace_finding (severity text, subject text, finding text, remedy text);
 create temporary table headrace_batch (batch_id bigint, pipeline text, captured_at timestamptz);
 """

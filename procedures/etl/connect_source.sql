@@ -1,5 +1,6 @@
 -- Contract: opens (or reopens) this session's connection to a source and returns its name for dblink. Text forms are pinned
 -- as postgres_fdw pins them, so every value arrives in one exact form.
+-- A source over another wrapper has no such connection (null); what is read from it next comes from a new snapshot.
 -- Runs as headrace_owner, whose user mapping serves. Errors: whatever the connection says (class 08 or 28).
 create or replace function etl.connect_source(p_source text)
 returns text
@@ -10,6 +11,10 @@ as $$
 declare
   v_connection constant text := 'headrace_' || p_source;
 begin
+  if etl.is_foreign(p_source) then
+    perform etl.renew_connection(p_source, false);
+    return null;
+  end if;
   perform etl.disconnect_source(p_source);
   perform etl_ext.dblink_connect(v_connection, p_source);
   perform etl_ext.dblink_exec(v_connection, format(

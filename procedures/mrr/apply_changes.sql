@@ -33,8 +33,12 @@ begin
       using p_batch;
   end if;
   if v_counts.rows_updated > 0 then
-    execute format('update mrr.%I m set %s, _hr_batch = $1 from %s c where c._hr_batch = $1 and c._hr_op = ''U'' and %s',
-      v_mirror, etl.column_list(v_id, '%1$I = c.%1$I'), v_changes, v_same_key)
+    execute format('update mrr.%I m set %s_hr_batch = $1 from %s c where c._hr_batch = $1 and c._hr_op = ''U'' and %s',
+      v_mirror,
+      (select string_agg(format('%1$I = c.%1$I, ', c.column_name), '' order by c.position)
+       from etl.source_column c
+       where c.source_table_id = v_id and c.mask is distinct from 'drop' and c.column_name is distinct from etl.distribution_column(p_table)),
+      v_changes, v_same_key)
       using p_batch;
   end if;
   if v_counts.rows_inserted > 0 then

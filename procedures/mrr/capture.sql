@@ -66,6 +66,7 @@ begin
       end if;
     end loop;
     perform etl.disconnect_source();
+    perform etl.leave_sources(v_pipeline);
     update etl.batch b
     set captured_at = coalesce((select max(s.captured_at) from etl.batch_source s where s.batch_id = v_batch), b.captured_at),
         rows_changed = greatest(b.rows_changed,
@@ -80,6 +81,7 @@ begin
     v_steps := etl.fail_steps(v_steps, v_error.sqlstate);
     v_more := false;
     perform etl.disconnect_source();
+    v_error := etl.leave_sources(v_pipeline, v_error);
   end;
   outcome.failure := v_error;
   outcome.steps := (outcome).steps || v_steps;

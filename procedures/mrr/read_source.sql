@@ -19,6 +19,9 @@ declare
   v_rows bigint;
   v_total bigint := 0::bigint;
 begin
+  if etl.is_foreign((p_table).source) then
+    return mrr.read_foreign(p_table, p_run_id, p_target, p_batch, p_condition);
+  end if;
   select r.estimate into v_expected
   from etl_ext.dblink(v_connection, format('select greatest(reltuples, 0)::bigint from pg_class where oid = %L::regclass', v_relation))
     r (estimate bigint);
