@@ -127,9 +127,9 @@ class Home:
 
     def purge(self) -> None:
         """Delete what this program made here, and the directory too if nothing else is in it."""
-        for name in ("operational", "warehouse", "secrets", "venv", "bench"):
+        for name in ("operational", "warehouse", "secrets", "venv", "bench", "dbt"):
             shutil.rmtree(self.path / name, ignore_errors=True)
-        for file in (self._choices, self.path / "lock"):
+        for file in (self._choices, self.path / "lock", self.path / "dbt.lock"):
             file.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self.path.rmdir()

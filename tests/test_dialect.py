@@ -99,7 +99,12 @@ def test_nothing_is_executed_that_citus_refuses(sales: Flow) -> None:
         sales.warehouse.call("etl.replay_quarantine")
         sales.warehouse.call("etl.reconcile")
     statements = sorted({text for text in statements if dialect.parses(text)})
-    for made_at_run_time in ("insert into mrr.sales", "delete from mrr.sales", "update dwh.dim_customer", "pg_temp.headrace_log"):
+    for made_at_run_time in (
+        "insert into mrr.sales",
+        "delete from mrr.sales",
+        "update dwh.dim_customer",
+        "pg_temp.headrace_log",
+    ):
         assert any(made_at_run_time in text for text in statements), f"nothing was seen of: {made_at_run_time}"
     assert [(text, finding) for text in statements for finding in said.findings(text)] == []
 

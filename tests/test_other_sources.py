@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import SOURCE_ROLE
 from tests.mariadb import ACCOUNT, PASSWORD, MariaDB, mariadb, missing, quote
-from tests.support import Database, Flow, locked, raises, waiting_for_lock
+from tests.support import BackgroundRun, Database, Flow, locked, raises, waiting_for_lock
 
 PIPELINE = "others"
 
@@ -479,6 +479,48 @@ def test_two_sources_in_one_pipeline(source: Flow, maria: MariaDB) -> None:
     assert crm.query("select last_status, pending_changes from etl.status where pipeline = %s", [PIPELINE]) == [
         ("succeeded", 0)
     ]
+
+
+def test_a_connection_that_breaks_between_two_tables(source: Flow, maria: MariaDB) -> None:
+    """The batch fails as a whole, so that its tables do not come from two snapshots; the next one is whole again."""
+    crm, operational = source.warehouse, source.operational
+    wire(crm, "mysql_fdw")
+    add_source(crm, maria)
+    operational.execute("create table public.between (id int primary key)")
+    for table in ("first", "last"):
+        maria.execute(f"create table {table} (id int primary key); insert into {table} values (1)")
+    add(crm, "shop.first")
+    source.add_table("public.between", PIPELINE)
+    add(crm, "shop.last")
+    with locked(operational, "public.between"):
+        working = source.start(PIPELINE)
+        waiting_for_lock(operational, "public.between")
+        for (number,) in maria.execute("select id from information_schema.processlist where user = 'headrace_source'"):
+            maria.execute(f"kill {number}")
+        maria.execute("insert into last values (2); insert into first values (2)")
+    with raises("08006", message="failed in step last"):
+        working.finish()
+    assert crm.query("select * from mrr.first") == crm.query("select * from mrr.last") == []
+    assert crm.value("select failures from etl.pipeline where pipeline = %s", [PIPELINE]) == 1
+    run(crm)
+    assert (
+        crm.query("select id from mrr.first order by 1")
+        == crm.query("select id from mrr.last order by 1")
+        == [(1,), (2,)]
+    )
+
+
+def test_two_pipelines_read_one_source_at_once(crm: Database, maria: MariaDB) -> None:
+    """Each has its own snapshot, and neither hinders the other from taking it."""
+    for table in ("a", "b"):
+        maria.execute(f"create table {table} (id int primary key)")
+        add(crm, f"shop.{table}", pipeline=table)
+    for number in range(8):
+        maria.execute(f"insert into a values ({number}); insert into b values ({number})")
+        for working in [BackgroundRun(crm.connect(), f"call etl.run('{table}')") for table in ("a", "b")]:
+            working.finish()
+    assert crm.query("select status, count(*) from etl.run_log group by 1") == [("succeeded", 16)]
+    assert crm.value("select count(*) from mrr.a") == crm.value("select count(*) from mrr.b") == 8
 
 
 def test_nothing_stays_open_at_the_source(crm: Database, maria: MariaDB) -> None:

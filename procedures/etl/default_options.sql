@@ -10,7 +10,7 @@ set search_path = pg_catalog, pg_temp
 as $$
   select case p_fdw
            when 'postgres_fdw' then
-             '{"connect_timeout": "10", "keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3", "tcp_user_timeout": "60000", "options": "-c lock_timeout=30s -c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3 -c tcp_user_timeout=60000"}'::jsonb
+             '{"connect_timeout": "10", "keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3", "tcp_user_timeout": "60000", "options": "-c lock_timeout=30s -c statement_timeout=1h -c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3 -c tcp_user_timeout=60000"}'::jsonb
            when 'mysql_fdw' then
              jsonb_build_object('fetch_size', '10000', 'character_set', case getdatabaseencoding() when 'UTF8' then 'utf8mb4' else 'auto' end, 'init_command',
                                 format('SET time_zone = ''+00:00'', %s = ''REPEATABLE-READ'', autocommit = 0', p_isolation))
