@@ -30,7 +30,9 @@ PAGES = sorted(
     path for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")) if path != ROOT / "docs/reference.md"
 )
 RUN = [
-    path for path in PAGES if path.parent.name == "how-to" or path.name in {"README.md", "tutorial.md", "powerbi.md"}
+    path
+    for path in PAGES
+    if path.parent.name == "how-to" or path.name in {"README.md", "tutorial.md", "integrate.md", "powerbi.md", "scale.md"}
 ]
 OWN = {  # pages about the reader's own databases
     "README.md",
