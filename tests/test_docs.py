@@ -32,7 +32,8 @@ PAGES = sorted(
 RUN = [
     path
     for path in PAGES
-    if path.parent.name == "how-to" or path.name in {"README.md", "tutorial.md", "integrate.md", "powerbi.md", "scale.md"}
+    if path.parent.name == "how-to"
+    or path.name in {"README.md", "tutorial.md", "integrate.md", "powerbi.md", "scale.md"}
 ]
 OWN = {  # pages about the reader's own databases
     "README.md",

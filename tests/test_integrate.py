@@ -28,7 +28,9 @@ def test_exit_code_is_the_outcome_of_the_run(sales: Flow) -> None:
     assert "run 1 succeeded" in done.stderr
     assert sales.last_run("status, started_by") == ("succeeded", "headrace_runner")
 
-    sales.operational.execute("insert into public.customers values (7, 'New', 'NO'); alter table public.products rename to gone")
+    sales.operational.execute(
+        "insert into public.customers values (7, 'New', 'NO'); alter table public.products rename to gone"
+    )
     done = trigger(sales.warehouse, "sales")
     assert done.returncode == 3
     assert "has no table public.products any more" in done.stderr
@@ -67,7 +69,9 @@ def catalog_findings(text: str) -> list[str]:
     ]
     if properties.get("connector.name") != "postgresql":
         found.append("another connector")
-    if not re.fullmatch(r"jdbc:postgresql://[\w.]+:\d+/\w+\?sslmode=verify-full.*", properties.get("connection-url", "")):
+    if not re.fullmatch(
+        r"jdbc:postgresql://[\w.]+:\d+/\w+\?sslmode=verify-full.*", properties.get("connection-url", "")
+    ):
         found.append("the server is not verified")
     if properties.get("connection-user") != "headrace_reader":
         found.append("more than reading")
