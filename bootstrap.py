@@ -33,8 +33,9 @@ STARTED = "HEADRACE_STARTED"
 DROP_SLOTS = """
 set lock_timeout = '20s'; set client_min_messages = warning;
 do $$ begin if to_regprocedure('etl.drop_slots()') is not null then"""
-PASSED_ON = ("alembic", "test")  # the commands whose arguments are another program's
-INSTALLS = ("demo", "test", "up")  # the commands that may install something
+SCRIPTS = ("backup", "restore", "verify")  # the commands that are a script of backup/
+PASSED_ON = ("alembic", "bench", "test", *SCRIPTS)  # the commands whose arguments are another program's
+INSTALLS = ("bench", "demo", "test", "up")  # the commands that may install something
 DEFAULT_ROWS = 100_000
 OVERVIEW = """
 three to begin with:
@@ -78,17 +79,28 @@ def parser() -> argparse.ArgumentParser:
     opened.add_argument("database", choices=("op", "warehouse"))
     opened.add_argument("arguments", nargs=argparse.REMAINDER, help="passed on to psql")
 
+    dashboard = commands.add_parser("dashboard", help="serve the dashboard on this machine and open it in a browser")
+    dashboard.add_argument("--port", type=any_port, default=54323, help="port on 127.0.0.1, 0 for any (54323)")
+    dashboard.add_argument("--no-browser", action="store_true", help="only serve it")
+
     source = commands.add_parser("add-source", help="read from one more database, or from a known one elsewhere")
     source.add_argument("name", help="what it is called in the warehouse")
     source.add_argument("dsn", help="postgresql://user@host:port/database; the password from PGPASSWORD or a prompt")
 
     commands.add_parser("alembic", help="what follows is passed on to Alembic, on the warehouse", add_help=False)
 
+    commands.add_parser(
+        "backup", help="back up the warehouse; what follows is passed on to backup/backup.sh", add_help=False
+    )
+    commands.add_parser("restore", help="what follows is passed on to backup/restore.sh", add_help=False)
+    commands.add_parser("verify", help="restore the newest backup to prove it: backup/verify.sh", add_help=False)
+
     down = commands.add_parser("down", help="stop both instances")
     down.add_argument("--purge", action="store_true", help="delete their data and all else in $HEADRACE_HOME")
     down.add_argument("--yes", action="store_true", help="do not ask")
 
     commands.add_parser("test", help="run the tests; what follows is passed on to pytest", add_help=False)
+    commands.add_parser("bench", help="measure beside the floor and peers; bench --help tells how", add_help=False)
     return top
 
 
@@ -98,6 +110,11 @@ def port(text: str) -> int:
     if not 1024 <= number <= 65535:
         raise argparse.ArgumentTypeError(f"{number} is not between 1024 and 65535")
     return number
+
+
+def any_port(text: str) -> int:
+    """Return a port that a user may listen on, or 0 for any that is free."""
+    return 0 if text == "0" else port(text)
 
 
 def positive(text: str) -> int:
@@ -135,9 +152,9 @@ def go_inside(home: Home, arguments: argparse.Namespace, words: Sequence[str]) -
         with home.locked():
             servers = machine.installed()
             is_test = arguments.command == "test"
-            with_server = is_test or not (choices.source and choices.warehouse)
+            with_server = arguments.command in ("bench", "test") or not (choices.source and choices.warehouse)
             if os.geteuid() == 0:
-                machine.install_packages(servers, with_server, ("shellcheck",) if is_test else ())
+                machine.install_packages(servers, with_server, is_test)
             elif with_server:
                 machine.choose(servers)
             machine.make_venv(home)
@@ -155,6 +172,18 @@ def open_psql(home: Home, arguments: argparse.Namespace) -> int:
     choices = home.choices()
     external = choices.source if arguments.database == "op" else choices.warehouse
     return psql.become(external or embedded(home, choices, arguments.database).dsn(), *arguments.arguments)
+
+
+def run_script(home: Home, name: str, arguments: Sequence[str]) -> int:
+    """Become a script of backup/, on the warehouse; backups are kept beside the instances unless that is set."""
+    choices = home.choices()
+    if not choices.warehouse and not embedded(home, choices, "warehouse").exists:
+        raise Problem(f"nothing is installed in {home.path}", "Begin with:  python3 bootstrap.py demo")
+    machine.forget_libpq_environment()
+    os.environ["WAREHOUSE_DSN"] = choices.warehouse or embedded(home, choices, "warehouse").dsn()
+    os.environ.setdefault("HEADRACE_BACKUP_DIR", str(home.path / "backups"))
+    words = [str(machine.ROOT / "backup" / f"{name}.sh"), *(arguments or {"backup": ["logical", "all"]}.get(name, []))]
+    os.execv(words[0], words)
 
 
 def down(home: Home, arguments: argparse.Namespace) -> int:
@@ -179,8 +208,8 @@ def down(home: Home, arguments: argparse.Namespace) -> int:
             with Stage(f"stop the {instance.name} instance") as stage:
                 stage.note = "" if instance.stop(servers) else "was not running"
         if arguments.purge:
-            with Stage(f"delete {home.path}"):
-                home.purge()
+            with Stage(f"delete {home.path}") as stage:
+                stage.note = home.purge()
     for name, dsn in (("source", choices.source), ("warehouse", choices.warehouse)):
         if dsn:
             print(f"Your own {name} server was left as it is, its jobs and objects included.")
@@ -222,15 +251,21 @@ def run_inside(home: Home, arguments: argparse.Namespace, rest: Sequence[str]) -
     """
     import psycopg
 
-    from db import deploy, trial, work
+    from db import dashboard, deploy, trial, work
 
     try:
         if arguments.command == "test":
             return trial.run(machine.installed(), rest)
+        if arguments.command == "bench":
+            from bench import command
+
+            return command.run(home, rest)
         if arguments.command == "status":
             return work.status(home, arguments.json)
         if arguments.command == "env":
             return work.env(home)
+        if arguments.command == "dashboard":
+            return dashboard.serve(home, arguments.port, browse=not arguments.no_browser)
         if arguments.command == "alembic":
             return work.alembic(home, rest)
         choices = choose(home, arguments)
@@ -264,6 +299,8 @@ def run(words: Sequence[str]) -> int:
             return open_psql(home, arguments)
         case "down":
             return down(home, arguments)
+        case "backup" | "restore" | "verify":
+            return run_script(home, arguments.command, rest)
         case _:
             go_inside(home, arguments, words)
             return run_inside(home, arguments, rest)

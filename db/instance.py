@@ -25,6 +25,7 @@ FLAGS = {"operational": "--op-port", "warehouse": "--wh-port"}
 ADMIN = "postgres"
 SMALL_SHM = 512 * 1024 * 1024
 ORPHANS_END = 15  # seconds that the processes of a killed server have to notice
+PORT_CLOSES = 5  # seconds that the kernel has to close a port whose process has ended
 
 
 @dataclass(frozen=True)
@@ -185,12 +186,12 @@ class Instance:
         if self.running_port() == self.port:
             return
         server = self.server(servers)
+        self._bury()
         self._check_port()
         self.stop(servers)
         self.make(server)
         self._make_directory()
         self._write_settings()
-        self._bury()
         log = self.directory / "log" / "start.log"
         log.unlink(missing_ok=True)
         try:
@@ -208,6 +209,7 @@ class Instance:
 
         The server itself would refuse to start. It may go only when none of its processes works on the data any more.
         Most end by themselves; pg_cron's launcher waits for ever for a job that was at work, so it is asked to end.
+        The postmaster itself is among them while the kernel ends it: it has no command line then, but holds the port.
         """
         file = self.data / "postmaster.pid"
         began = time.monotonic()
@@ -243,15 +245,20 @@ class Instance:
         return "".join(file.read_text(errors="replace")[-4000:] for file in files[-2:])
 
     def _check_port(self) -> None:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", self.port))
-            except OSError:
+        """See that the port is free, or soon will be: the kernel closes it a little after the process that is killed.
+
+        Raises:
+            Problem: somebody listens there; says who.
+        """
+        began = time.monotonic()
+        while is_taken(self.port):
+            process, user = holder(self.port)
+            if process or time.monotonic() - began > PORT_CLOSES:
                 raise Problem(
-                    f"port {self.port} of the {self.name} instance is taken by {holder(self.port)}",
+                    f"port {self.port} of the {self.name} instance is taken by {process or 'a process'}{user}",
                     f"Stop that, or choose another port with {FLAGS[self.name]}.",
-                ) from None
+                )
+            time.sleep(0.1)
 
     def stop(self, servers: Sequence[Server]) -> bool:
         """Stop it, rolling back what is open, and say whether it ran.
@@ -281,8 +288,19 @@ def works_in(process: Path, directory: Path) -> bool:
     return False
 
 
-def holder(port: int) -> str:
-    """Say which process listens on a port of this machine, as far as this user may know."""
+def is_taken(port: int) -> bool:
+    """Say whether somebody listens on a port of 127.0.0.1."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False
+
+
+def holder(port: int) -> tuple[str, str]:
+    """Say which process listens on a port of this machine, and whose it is; empty where this user may not see it."""
     sockets, whose = set(), ""
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         for line in Path(table).read_text().splitlines()[1:] if Path(table).exists() else ():
@@ -292,12 +310,10 @@ def holder(port: int) -> str:
                 with contextlib.suppress(KeyError):
                     whose = f" of the user {pwd.getpwuid(int(columns[7])).pw_name}"
     for process in Path("/proc").glob("[0-9]*"):
-        try:
+        with contextlib.suppress(OSError):
             if any(str(file.readlink()) in sockets for file in (process / "fd").iterdir()):
-                return f"process {process.name} ({(process / 'comm').read_text().strip()}){whose}"
-        except OSError:
-            continue
-    return f"a process{whose}"
+                return f"process {process.name} ({(process / 'comm').read_text().strip()})", whose
+    return "", whose
 
 
 def free_port() -> int:

@@ -14,7 +14,8 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,17 @@ EXTENSIONS = {
     "btree_gist": "",
     "pgcrypto": "",
 }
+# What only tests need: programs and their packages, extensions and the ends of their packages' names.
+TEST_PROGRAMS: Mapping[str, tuple[str, ...]] = {
+    "chromium": ("chromium",),
+    "ip": ("iproute2",),
+    "mariadb": ("mariadb-client-core",),
+    "mariadbd": ("mariadb-server-core",),
+    "mcs": ("mono-mcs", "mono-runtime", "libmono-system-data4.0-cil", "libmono-system-runtime-serialization4.0-cil"),
+    "pgbackrest": ("pgbackrest",),
+    "shellcheck": ("shellcheck",),
+}
+TEST_EXTENSIONS = {"mysql_fdw": "-mysql-fdw", "tds_fdw": "-tds-fdw"}
 
 
 @dataclass(frozen=True)
@@ -121,6 +133,11 @@ def packages(version: int) -> list[str]:
     return list(dict.fromkeys(f"postgresql-{version}{suffix}" for suffix in ["", *EXTENSIONS.values()]))
 
 
+def test_extensions(server: Server) -> list[str]:
+    """Return the packages of extensions that only tests need and a server lacks."""
+    return [f"postgresql-{server.version}{s}" for name, s in TEST_EXTENSIONS.items() if name not in server.extensions]
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Packages
 # ---------------------------------------------------------------------------------------------------------------------
@@ -182,21 +199,24 @@ def no_service() -> Iterator[None]:
             aside.rename(policy)
 
 
-def install_packages(servers: Sequence[Server], with_server: bool, programs: Sequence[str] = ()) -> None:
+def install_packages(servers: Sequence[Server], with_server: bool, for_tests: bool = False) -> None:
     """As root, let apt install what is missing; nothing that is installed is upgraded.
 
     Args:
         servers: what is installed, the newest first.
         with_server: whether the command runs servers of its own.
-        programs: programs that the command calls, in packages of the same name.
+        for_tests: whether the programs and extensions that only tests need are wanted too.
 
     Raises:
         Problem: something is missing and apt cannot bring it.
     """
     wanted = [] if ask(sys.executable, "-c", "import ensurepip; print(1)") else ["python3-venv"]
-    wanted += [program for program in programs if not shutil.which(program)]
+    for program, packages_of_it in TEST_PROGRAMS.items():
+        wanted += packages_of_it if for_tests and not shutil.which(program) else ()
     complete = any(server.version >= OLDEST and not server.missing for server in servers)
     lacks_server = with_server and not complete
+    if for_tests and complete:
+        wanted += test_extensions(choose(servers))
     if not wanted and not lacks_server:
         return
     if not shutil.which("apt-get"):
@@ -214,7 +234,9 @@ def install_packages(servers: Sequence[Server], with_server: bool, programs: Seq
                     "Use Debian 12 or newer, or add the PostgreSQL project's own package source (apt.postgresql.org).",
                 )
             present = [server.version for server in servers if server.version in versions]
-            wanted += packages((present or versions)[0])
+            version = (present or versions)[0]
+            wanted += packages(version)
+            wanted += [f"postgresql-{version}{suffix}" for suffix in TEST_EXTENSIONS.values() if for_tests]
         arguments = ("install", "--yes", "--no-install-recommends", "--no-upgrade", *wanted)
         stage.note = ", ".join(wanted)
         try:
@@ -224,10 +246,24 @@ def install_packages(servers: Sequence[Server], with_server: bool, programs: Seq
             apt(*arguments)
 
 
+def install_package(name: str) -> None:
+    """As root, let apt install one package more.
+
+    Raises:
+        Problem: it cannot.
+    """
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        raise Problem(f"{name} is not installed", "Ask the machine's administrator for it.")
+    with no_service():
+        apt("install", "--yes", "--no-install-recommends", "--no-upgrade", name)
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Operating system user
 # ---------------------------------------------------------------------------------------------------------------------
-@functools.cache
+MAKING_USER = threading.Lock()  # two useradd at once make two users of one name
+
+
 def os_user() -> pwd.struct_passwd | None:
     """Return the user that runs the servers when this is root, made if missing; None means: as ourselves.
 
@@ -236,30 +272,31 @@ def os_user() -> pwd.struct_passwd | None:
     """
     if os.geteuid() != 0:
         return None
-    with contextlib.suppress(KeyError):
+    with MAKING_USER:
+        with contextlib.suppress(KeyError):
+            return pwd.getpwnam(OS_USER)
+        made = subprocess.run(
+            ["useradd", "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent",
+             "--shell", "/usr/sbin/nologin", OS_USER],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if made.returncode:
+            raise Problem(f"cannot make the user {OS_USER}: {made.stderr.strip()}", f"Make a system user {OS_USER}.")
         return pwd.getpwnam(OS_USER)
-    made = subprocess.run(
-        ["useradd", "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent",
-         "--shell", "/usr/sbin/nologin", OS_USER],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if made.returncode:
-        raise Problem(f"cannot make the user {OS_USER}: {made.stderr.strip()}", f"Make a system user {OS_USER}.")
-    return pwd.getpwnam(OS_USER)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Virtual environment
 # ---------------------------------------------------------------------------------------------------------------------
-def stamp() -> str:
+def stamp(lock: Path = LOCK) -> str:
     """Return what a virtual environment of this checkout is known by: the hash of its lock file."""
-    return hashlib.sha256(LOCK.read_bytes()).hexdigest()
+    return hashlib.sha256(lock.read_bytes()).hexdigest()
 
 
-def is_complete(prefix: Path) -> bool:
-    """Say whether a directory holds the virtual environment of this checkout's lock file."""
+def is_complete(prefix: Path, lock: Path = LOCK) -> bool:
+    """Say whether a directory holds the virtual environment of one of this checkout's lock files."""
     file = prefix / "headrace.stamp"
-    return file.exists() and file.read_text() == stamp()
+    return file.exists() and file.read_text() == stamp(lock)
 
 
 def works(prefix: Path) -> bool:
@@ -277,20 +314,28 @@ def make_venv(home: Home) -> None:
         return
     home.check_room()
     with Stage("virtual environment") as stage:
-        shutil.rmtree(home.venv, ignore_errors=True)
-        python = home.venv / "bin/python"
-        run = functools.partial(subprocess.run, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
-        done = run([sys.executable, "-m", "venv", home.venv])
-        if done.returncode == 0:
-            done = run(
-                [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input",
-                 "--only-binary", ":all:", "--no-deps", "--require-hashes", "--requirement", LOCK]
-            )  # fmt: skip
-        if done.returncode:
-            said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()
-            raise Problem(
-                f"pip could not install {LOCK.name}: {(said or ['no message'])[-1]}",
-                "Check the network and pip's settings (a proxy, an index), then try again: it goes on from here.",
-            )
-        (home.venv / "headrace.stamp").write_text(stamp())
+        fill_venv(home.venv, LOCK)
         stage.note = f"Python {sys.version_info.major}.{sys.version_info.minor}"
+
+
+def fill_venv(prefix: Path, lock: Path) -> None:
+    """Make a virtual environment from a lock file, anew; its stamp comes last.
+
+    Raises:
+        Problem: pip could not install it.
+    """
+    shutil.rmtree(prefix, ignore_errors=True)
+    run = functools.partial(subprocess.run, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    done = run([getattr(sys, "_base_executable", sys.executable), "-m", "venv", prefix])
+    if done.returncode == 0:
+        done = run(
+            [prefix / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input",
+             "--only-binary", ":all:", "--no-deps", "--require-hashes", "--requirement", lock]
+        )  # fmt: skip
+    if done.returncode:
+        said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()
+        raise Problem(
+            f"pip could not install {lock.name}: {(said or ['no message'])[-1]}",
+            "Check the network and pip's settings (a proxy, an index), then try again: it goes on from here.",
+        )
+    (prefix / "headrace.stamp").write_text(stamp(lock))

@@ -204,6 +204,22 @@ Table(
         comment="Rows at the source from which a first copy without a key fills its mirror directly.",
     ),
     CheckConstraint("copy_from >= 0", name="copy_from"),
+    Column(
+        "reader_samples",
+        Text,
+        nullable=False,
+        server_default=text("'masked'::text"),
+        comment="What readers of dwh see of a quarantined row, of what a check found and of an error: none; masked: numbers, dates and nulls, no text; rows: all of it.",
+    ),
+    Column(
+        "dashboard_cells",
+        Integer,
+        nullable=False,
+        server_default=text("150000"),
+        comment="Cells that a cube of figures in the dashboard page may have; beyond it the page is coarser and a live one asks the server.",
+    ),
+    CheckConstraint("dashboard_cells between 10 and 5000000", name="dashboard_cells"),
+    CheckConstraint("reader_samples in ('none', 'masked', 'rows')", name="reader_samples"),
     CheckConstraint("retry_attempts between 0 and 20", name="retry_attempts"),
     CheckConstraint("quarantine_share between 0 and 1", name="quarantine_share"),
     CheckConstraint("quarantine_from > 0", name="quarantine_from"),
@@ -236,6 +252,13 @@ Table(
         Text,
         primary_key=True,
         comment="Name of the source: also of its foreign server and of the schema of its foreign tables.",
+    ),
+    Column(
+        "fdw",
+        Text,
+        nullable=False,
+        server_default=text("'postgres_fdw'"),
+        comment="Foreign data wrapper that it is read with; postgres_fdw stands for dblink too.",
     ),
     Column("added_at", MOMENT, nullable=False, server_default=NOW, comment="When it was registered."),
     schema="etl",
@@ -353,6 +376,13 @@ Table(
         nullable=False,
         server_default=text("false"),
         comment="True until the next capture has compared the mirror with the source.",
+    ),
+    Column(
+        "needs_rebuild",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="True until the next capture has compared the mirror and written all of it into the change set, after a part of the warehouse was restored.",
     ),
     Column(
         "copy_snapshot", Text, comment="Mode log: source snapshot of the last copy; changes that it saw are skipped."
@@ -516,6 +546,13 @@ Table(
     metadata,
     Column("stage", Text, primary_key=True, comment="Stage function, schema.name(p_batch bigint)."),
     Column("mirror", Text, primary_key=True, comment="Mirror whose change set it reads."),
+    Column(
+        "is_made",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="True if etl.create_stage() made the function, so that it goes with its registration.",
+    ),
     schema="etl",
     comment="Which change sets a stage function cleans, types and judges.",
 )
@@ -528,8 +565,43 @@ Table(
     Column("surrogate_key", Text, nullable=False, comment="Its surrogate key column, an identity."),
     Column("business_key", Text, nullable=False, comment="Its business key column, the same name in the stage."),
     Column("attributes", ARRAY(Text), nullable=False, comment="Columns whose change opens a new version (SCD2)."),
+    Column(
+        "is_made",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="True if etl.add_dimension() made the table, so that it goes with its registration.",
+    ),
     schema="etl",
     comment="Dimensions that dwh.load_dimension() loads.",
+)
+
+Table(
+    "fact",
+    metadata,
+    Column("fact", Text, primary_key=True, comment="Table of the facts, schema.name."),
+    Column("stage", Text, nullable=False, comment="Stage function that delivers them."),
+    Column(
+        "dimensions",
+        ARRAY(Text),
+        nullable=False,
+        server_default=text("'{}'::text[]"),
+        comment="Dimensions that the facts refer to, each by its business key, which the stage has.",
+    ),
+    Column(
+        "key_columns",
+        ARRAY(Text),
+        comment="Columns of the stage that tell one fact; null where only equal rows can be told.",
+    ),
+    Column(
+        "is_made",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="True if etl.add_fact() made the table, so that it goes with its registration.",
+    ),
+    schema="etl",
+    comment="Facts that dwh.load_fact() loads.",
 )
 
 Table(
@@ -618,12 +690,20 @@ Table(
         comment="Batch.",
     ),
     Column("source", Text, primary_key=True, comment="Source."),
-    Column("captured_at", MOMENT, nullable=False, comment="The source's clock when its snapshot was taken."),
-    Column("snapshot", Text, nullable=False, comment="pg_current_snapshot() of the reading transaction at the source."),
+    Column(
+        "captured_at",
+        MOMENT,
+        nullable=False,
+        comment="The source's clock when its snapshot was taken; the warehouse's for a source other than PostgreSQL.",
+    ),
+    Column(
+        "snapshot",
+        Text,
+        comment="pg_current_snapshot() of the reading transaction at the source; null for a source other than PostgreSQL.",
+    ),
     Column(
         "lsn",
         PgLsn,
-        nullable=False,
         comment="Flushed WAL position of the source: read before the snapshot, or, where log tables were copied, above all that it saw.",
     ),
     Column(
@@ -770,6 +850,27 @@ Table(
 )
 
 Table(
+    "layout",
+    metadata,
+    Column("relation", Text, primary_key=True, comment="Table, schema.name."),
+    Column(
+        "kind",
+        Text,
+        nullable=False,
+        comment="distributed over the workers, reference: whole on every node, or local: on the coordinator alone.",
+    ),
+    Column(
+        "distribution_column",
+        Text,
+        comment="Column whose hash tells the shard, part of the primary key; null unless distributed.",
+    ),
+    CheckConstraint("kind in ('distributed', 'reference', 'local')", name="kind"),
+    CheckConstraint("(kind = 'distributed') = (distribution_column is not null)", name="column"),
+    schema="etl",
+    comment="Where tables live on a cluster of Citus; without the extension it has no effect. etl.apply_layout() brings it about; tables that are not named stay on the coordinator.",
+)
+
+Table(
     "check_rule",
     metadata,
     Column("check_id", Integer, Identity(always=True), primary_key=True, comment="Number of the check."),
@@ -811,8 +912,42 @@ Table(
     Column("checked_at", MOMENT, nullable=False, comment="When it was checked."),
     CheckConstraint("status in ('passed', 'warned', 'failed')", name="status"),
     Index(None, "run_id"),
+    Index("check_log_check_name_idx", "check_name", "check_log_id"),
     schema="etl",
     comment="Outcome of every check of every publish; survives the rollback of a publish that it stopped.",
+)
+
+Table(
+    "backup_log",
+    metadata,
+    Column("backup_log_id", BigInteger, Identity(always=True), primary_key=True, comment="Number of the entry."),
+    Column("kind", Text, nullable=False, comment="logical, physical, verify or restore."),
+    Column(
+        "status",
+        Text,
+        nullable=False,
+        server_default=text("'running'"),
+        comment="running, succeeded, failed, or aborted: its script ended before it could say so.",
+    ),
+    Column("backup", Text, comment="Name of the backup."),
+    Column("place", Text, nullable=False, comment="Host and directory or repository that it is in."),
+    Column("bytes", BigInteger, comment="Size of the backup."),
+    Column(
+        "started_by",
+        Text,
+        nullable=False,
+        server_default=text("session_user"),
+        comment="Role that the script connected as.",
+    ),
+    Column("started_at", MOMENT, nullable=False, server_default=NOW, comment="When it began."),
+    Column("finished_at", MOMENT, comment="When it ended; null while it runs."),
+    Column("message", Text, comment="The outcome in words."),
+    CheckConstraint("kind in ('logical', 'physical', 'verify', 'restore')", name="kind"),
+    CheckConstraint("status in ('running', 'succeeded', 'failed', 'aborted')", name="status"),
+    CheckConstraint("(status = 'running') = (finished_at is null)", name="finished"),
+    Index("backup_log_kind_idx", "kind", "backup_log_id"),
+    schema="etl",
+    comment="Backups, verifications and restores of this warehouse. Written by the scripts of backup/.",
 )
 
 Table(
@@ -823,6 +958,22 @@ Table(
     Column("deployed_at", MOMENT, nullable=False, server_default=NOW, comment="When it was deployed."),
     schema="etl",
     comment="What alembic upgrade head deployed of procedures/.",
+)
+
+Table(
+    "page",
+    metadata,
+    Column("page", Text, primary_key=True, comment="Name of the page."),
+    Column(
+        "content",
+        Text,
+        nullable=False,
+        comment="HTML with everything inlined; @@connect@@ and @@data@@ stand for what dwh.dashboard() puts there.",
+    ),
+    Column("sha256", Text, nullable=False, comment="Hash of the content."),
+    Column("deployed_at", MOMENT, nullable=False, server_default=NOW, comment="When it was deployed."),
+    schema="etl",
+    comment="Pages that alembic upgrade head deployed of dashboard/web, without figures.",
 )
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -1074,6 +1225,18 @@ Table(
 )
 
 Table(
+    "dashboard_copy",
+    metadata,
+    Column("one", Boolean, primary_key=True, server_default=text("true"), comment="Holds the table to one row."),
+    Column("content", Text, nullable=False, comment="The page, as dwh.dashboard() returned it."),
+    Column("run_id", BigInteger, comment="Run after which it was made."),
+    Column("made_at", MOMENT, nullable=False, comment="When it was made."),
+    CheckConstraint("one", name="one_row"),
+    schema="dwh",
+    comment="A copy of the dashboard page, at most one row; kept by dwh.store_dashboard() where a pipeline calls it after each success.",
+)
+
+Table(
     "stored_routines",
     metadata,
     Column("routine_schema", Text, primary_key=True, comment="Schema."),
@@ -1093,4 +1256,23 @@ Table(
     CheckConstraint("kind in ('function', 'procedure', 'aggregate', 'window')", name="kind"),
     schema="dwh",
     comment="Copies of every routine of this database that is not the system's or an extension's. Written by dwh.insert_procedure_info().",
+)
+
+Table(
+    "country_access",
+    metadata,
+    Column(
+        "login",
+        Text,
+        primary_key=True,
+        comment="Name that the person signs in to Power BI with, such as ada@example.com.",
+    ),
+    Column(
+        "country",
+        Text,
+        primary_key=True,
+        comment="Country as the customers have it; (unknown) for customers without one.",
+    ),
+    schema="dwh",
+    comment="Which countries a person may see in the Power BI report: its role Country reads it at each refresh. PostgreSQL itself does not.",
 )

@@ -1,8 +1,13 @@
-"""Runs the tests on two instances made for them, which are gone afterwards whatever happens."""
+"""Runs the tests on instances made for them, which are gone afterwards whatever happens.
+
+The whole suite is run by several workers at once (pytest-xdist). Each has a pair of instances of its own, since roles,
+slots and pg_cron belong to a server.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -10,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
 
@@ -20,6 +26,8 @@ from db.problem import Problem
 
 PREFIX = "headrace-test-"
 PATIENCE = 20  # seconds that pytest has to end after it was asked to
+WORKERS = 3  # of a whole suite; most tests wait for a server or a clock, so more than there are cores
+Pair = tuple[Instance, Instance]
 
 
 class Stopped(BaseException):
@@ -55,23 +63,40 @@ def sweep(servers: Sequence[machine.Server]) -> None:
 
 
 @contextlib.contextmanager
-def instances(servers: Sequence[machine.Server]) -> Iterator[tuple[Instance, Instance]]:
-    """Start an operational and a warehouse instance in a home of their own, and take all of it away at the end."""
-    home = Home(Path(tempfile.mkdtemp(prefix=PREFIX)))
-    home.path.chmod(0o711 if os.geteuid() == 0 else 0o700)
-    pair = (
-        Instance("operational", home, free_port(), throwaway=True),
-        Instance("warehouse", home, free_port(), throwaway=True),
-    )
-    with home.locked():
+def instances(servers: Sequence[machine.Server], pairs: int = 1) -> Iterator[list[Pair]]:
+    """Start pairs of an operational and a warehouse instance, each in a home of its own, and take all of it away.
+
+    Args:
+        servers: the installed servers.
+        pairs: how many.
+    """
+    made: list[Pair] = []
+    with contextlib.ExitStack() as stack:
+        for _ in range(pairs):
+            home = Home(Path(tempfile.mkdtemp(prefix=PREFIX)))
+            home.path.chmod(0o711 if os.geteuid() == 0 else 0o700)
+            stack.enter_context(home.locked())
+            made.append(
+                (
+                    Instance("operational", home, free_port(), throwaway=True),
+                    Instance("warehouse", home, free_port(), throwaway=True),
+                )
+            )
         try:
-            for instance in pair:
-                instance.start(servers)
-            yield pair
+            with ThreadPoolExecutor() as pool:
+                list(pool.map(lambda instance: instance.start(servers), [one for pair in made for one in pair]))
+            yield made
         finally:
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, signal.SIG_IGN)
-            destroy(home, pair, servers)
+            for pair in made:
+                destroy(pair[0].home, pair, servers)
+
+
+def workers(arguments: Sequence[str]) -> int:
+    """Return how many workers to run: several for the whole suite, one where tests are named or looked at."""
+    named = any((machine.ROOT / word.partition("::")[0]).exists() for word in arguments if not word.startswith("-"))
+    return 1 if named or {"--co", "--collect-only", "--pdb", "-x"}.intersection(arguments) else WORKERS
 
 
 def run(servers: Sequence[machine.Server], arguments: Sequence[str]) -> int:
@@ -87,18 +112,22 @@ def run(servers: Sequence[machine.Server], arguments: Sequence[str]) -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
     machine.forget_libpq_environment()
+    count = workers(arguments)
     try:
         sweep(servers)
-        with instances(servers) as (operational, warehouse):
-            programs = [Path(sys.executable).parent, warehouse.server(servers).bin]
+        with instances(servers, count) as pairs:
+            programs = [Path(sys.executable).parent, pairs[0][1].server(servers).bin]
             environment = {
-                **os.environ,
-                "HEADRACE_HOME": str(warehouse.home.path),
-                "HEADRACE_TEST_OP": operational.dsn(),
-                "HEADRACE_TEST_WH": warehouse.dsn(),
+                **{name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")},
+                "HEADRACE_HOME": str(pairs[0][0].home.path),
+                "HEADRACE_TEST_SERVERS": json.dumps(
+                    [{"home": str(wh.home.path), "operational": op.dsn(), "warehouse": wh.dsn()} for op, wh in pairs]
+                ),
                 "PATH": os.pathsep.join([*map(str, programs), os.environ.get("PATH", os.defpath)]),
             }
-            pytest = subprocess.Popen([sys.executable, "-m", "pytest", *arguments], cwd=machine.ROOT, env=environment)
+            parallel = ["-n", str(count), "--dist", "worksteal"] if count > 1 else []
+            command = [sys.executable, "-m", "pytest", *parallel, *arguments]
+            pytest = subprocess.Popen(command, cwd=machine.ROOT, env=environment)
             try:
                 return pytest.wait()
             finally:

@@ -1,7 +1,8 @@
 """Alembic's environment: one ``upgrade head`` is the whole deployment.
 
-The revisions and, once they end at head, the files of procedures/ go in one transaction; the files of jobs/ follow
-after its commit. A session lock lets one deployment of a database work at a time. Other commands only read or migrate.
+The revisions and, once they end at head, procedures/ and the dashboard's page go in one transaction; the layout on a
+cluster and the files of jobs/ follow after its commit. A session lock lets one deployment of a database work at a time.
+Other commands only read or migrate.
 """
 
 from __future__ import annotations
@@ -23,11 +24,32 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from db.metadata import PgLsn, metadata
-from migrations import jobs, procedures
+from migrations import dashboard, jobs, procedures, roles
 from migrations.script import AS_ADMIN, AS_OWNER, run
 
 LOCK = "select pg_advisory_lock(hashtextextended('headrace: deployment', 0));"
 TRY_LOCK = LOCK.replace("pg_advisory_lock", "pg_try_advisory_lock")
+# What a first deployment makes reaches the other nodes of a cluster with the tables that are distributed after it:
+# before its commit they would refuse the new owner. Later ones change what is there. Elsewhere it sets nothing.
+ALONE = "set local citus.enable_ddl_propagation = off;"
+# After the commit, because other nodes of a cluster see a new role only then.
+LAYOUT = """
+do $$ declare v_setting record; begin
+  if exists (select from pg_extension where extname = 'citus') then
+    execute format('grant create, connect on database %I to headrace_owner', current_database());
+    for v_setting in -- rows are compared by their text form, on other nodes in sessions of the owner
+      select s.name, s.value
+      from (values ('datestyle', 'ISO'), ('intervalstyle', 'postgres'), ('timezone', 'UTC'),
+                   ('extra_float_digits', '1'), ('bytea_output', 'hex'),
+                   ('xmlbinary', 'base64'), ('xmloption', 'content')) s (name, value)
+    loop
+      execute format('alter role headrace_owner set %I = %L', v_setting.name, v_setting.value);
+    end loop;
+  end if;
+  if to_regprocedure('etl.apply_layout()') is not null then
+    call etl.apply_layout();
+  end if;
+end $$;"""
 DROP_VERSION = "drop table public.alembic_version;"
 CHANGING = ("upgrade", "downgrade")
 SCHEMAS = {"etl", "mrr", "stg", "dwh"}
@@ -113,11 +135,21 @@ def connect_scheduler(warehouse: psycopg.Connection) -> psycopg.Connection:
 
 
 def deploy(migration: MigrationContext, *, everything: bool) -> None:
-    """Bring procedures/ and jobs/ into the database, within the open transaction."""
+    """Bring procedures/, dashboard/web/ and jobs/ into the database, within the open transaction."""
     run(AS_OWNER, migration)
     procedures.deploy(migration, everything=everything)
+    dashboard.deploy(migration, everything=everything)
     jobs.declare(migration)
     run(AS_ADMIN, migration)
+
+
+def apply_layout(warehouse: psycopg.Connection) -> None:
+    """Bring the tables to their nodes, where the warehouse is a cluster."""
+    try:
+        warehouse.execute(LAYOUT)
+        warehouse.commit()
+    except psycopg.Error as error:
+        raise CommandError(f"the warehouse is deployed, but its tables are not distributed: {error}") from None
 
 
 def run_offline() -> None:
@@ -127,6 +159,10 @@ def run_offline() -> None:
     if command() in CHANGING:
         run(LOCK, migration)
     with context.begin_transaction():
+        if not migration.get_current_heads():
+            run(ALONE, migration)
+        elif command() == "upgrade":
+            roles.mend(migration)
         if command() == "downgrade" and not context.get_revision_argument():
             run(jobs.NONE + jobs.SYNCHRONISE + AS_ADMIN, migration)
         context.run_migrations()
@@ -135,7 +171,7 @@ def run_offline() -> None:
         elif is_removal():
             run(DROP_VERSION, migration)
     if is_deployment():
-        run(jobs.DECLARED + jobs.SYNCHRONISE + jobs.RECORD, migration)
+        run(LAYOUT + jobs.DECLARED + jobs.SYNCHRONISE + jobs.RECORD, migration)
 
 
 def run_online() -> None:
@@ -151,15 +187,19 @@ def run_online() -> None:
             connection.commit()
         with context.begin_transaction():
             warehouse_id = jobs.identify(driver) if command() == "downgrade" else None
+            if not migration.get_current_heads():
+                run(ALONE, migration)
+            mended = command() == "upgrade" and bool(migration.get_current_heads()) and roles.mend(migration)
             context.run_migrations()
             if is_deployment():
-                deploy(migration, everything=bool(steps))
+                deploy(migration, everything=bool(steps) or mended)
             elif is_removal():
                 run(DROP_VERSION, migration)
                 if warehouse_id:
                     with connect_scheduler(driver) as scheduler:
                         jobs.unschedule(warehouse_id, scheduler)
         if is_deployment():
+            apply_layout(driver)
             with connect_scheduler(driver) as scheduler:
                 jobs.synchronise(driver, scheduler)
 

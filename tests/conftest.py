@@ -1,12 +1,13 @@
 """Servers and fixtures: each test gets databases of its own, cloned from templates made once per session.
 
 The two servers come from ``python3 bootstrap.py test``, which passes the URLs of their superusers on in
-``HEADRACE_TEST_OP`` and ``HEADRACE_TEST_WH``. Cloning goes through pytest-postgresql's janitor.
+``HEADRACE_TEST_SERVERS``, a pair for each worker. Cloning goes through pytest-postgresql's janitor.
 """
 
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import secrets
 from collections.abc import Callable, Iterator
@@ -23,7 +24,7 @@ from tests.psql import psql
 from tests.support import Database, Flow, Server
 
 ROOT = Path(__file__).resolve().parent.parent
-VARIABLES = ("HEADRACE_TEST_OP", "HEADRACE_TEST_WH")
+SERVERS = "HEADRACE_TEST_SERVERS"
 CRON_DATABASE = "warehouse"
 SOURCE_ROLE = "headrace_source"
 SAMPLE = ("public.customers", "public.products", "public.sales")
@@ -32,9 +33,16 @@ _numbers = itertools.count(1)
 
 
 def pytest_configure() -> None:
-    """End with one clear line where there are no servers to test on."""
-    if missing := [name for name in VARIABLES if not os.environ.get(name)]:
-        raise pytest.UsageError(f"{' and '.join(missing)} not set: run the tests with  python3 bootstrap.py test")
+    """End with one clear line where there are no servers to test on; else work in the home of this worker's pair."""
+    if SERVERS not in os.environ:
+        raise pytest.UsageError(f"{SERVERS} is not set: run the tests with  python3 bootstrap.py test")
+    os.environ["HEADRACE_HOME"] = pair()["home"]
+
+
+def pair() -> dict[str, str]:
+    """Return the home and the superusers' URLs of the two servers that are this worker's own."""
+    pairs: list[dict[str, str]] = json.loads(os.environ[SERVERS])
+    return pairs[int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))]
 
 
 def alembic(dsn: str, verb: Callable[[Config, str], object], revision: str) -> None:
@@ -91,7 +99,7 @@ def login(server: Server, *roles: str) -> None:
 @pytest.fixture(scope="session")
 def operational_server() -> Server:
     """Return the server of the operational databases."""
-    server = Server.from_dsn(os.environ["HEADRACE_TEST_OP"])
+    server = Server.from_dsn(pair()["operational"])
     login(server, SOURCE_ROLE)
     return server
 
@@ -99,7 +107,7 @@ def operational_server() -> Server:
 @pytest.fixture(scope="session")
 def warehouse_server() -> Server:
     """Return the server of the warehouses; it runs pg_cron, whose database is ``warehouse``."""
-    return Server.from_dsn(os.environ["HEADRACE_TEST_WH"])
+    return Server.from_dsn(pair()["warehouse"])
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -22,10 +23,11 @@ import pytest
 
 from db import machine
 from db.home import Home
-from db.instance import Instance, free_port
+from db.instance import Instance, free_port, holder, is_taken
 from db.machine import Server
 from db.problem import Problem
 from db.stage import Stage
+from tests.support import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
 Done = subprocess.CompletedProcess[str]
@@ -324,11 +326,74 @@ def test_down_keeps_data_and_up_finds_it(deployed: Installation) -> None:
 def test_up_recovers_from_a_killed_server(deployed: Installation) -> None:
     file = deployed.home.path / "warehouse/data/postmaster.pid"
     os.kill(int(file.read_text().splitlines()[0]), signal.SIGKILL)
-    time.sleep(1)
     done = deployed.up()
     assert done.returncode == 0, done.stderr
     with psycopg.connect(deployed.dsn("WAREHOUSE_DSN")) as warehouse:
         assert warehouse.execute("select count(*) from etl.source_table").fetchone() == (3,)
+
+
+@pytest.fixture
+def killed(empty: Installation) -> Instance:
+    """Return an instance whose postmaster was killed, once the kernel has closed its port."""
+    empty.home.prepare()
+    instance = Instance("operational", empty.home, empty.ports["--op-port"], throwaway=True)
+    instance.start(machine.installed())
+    os.kill(int((instance.data / "postmaster.pid").read_text().splitlines()[0]), signal.SIGKILL)
+    wait_until(lambda: not is_taken(instance.port), what="the port to close")
+    return instance
+
+
+def test_what_is_left_of_a_killed_server_and_holds_its_port_is_ended(killed: Instance) -> None:
+    listen = (
+        "import socket, time; s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1);"
+        f" s.bind(('127.0.0.1', {killed.port})); s.listen(); print(flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", listen], cwd=killed.data, stdout=subprocess.PIPE) as left:
+        assert left.stdout is not None
+        left.stdout.readline()
+        try:
+            killed.start(machine.installed())
+        finally:
+            left.kill()
+    assert left.returncode == -signal.SIGTERM
+    assert killed.stop(machine.installed())
+
+
+@contextlib.contextmanager
+def held_by_nobody(port: int) -> Iterator[socket.socket]:
+    """Listen on a port with a socket that is on its way through another, which is yielded: no process has it."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        with socket.socket() as taken:
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            taken.bind(("127.0.0.1", port))
+            taken.listen()
+            socket.send_fds(ours, [b"here"], [taken.fileno()])
+        yield theirs
+
+
+def test_a_port_is_waited_for_that_the_kernel_is_about_to_close(
+    killed: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    with held_by_nobody(killed.port) as carrier:
+
+        def look(port: int) -> tuple[str, str]:
+            seen.append(holder(port)[0])
+            if len(seen) == 3:
+                carrier.close()
+            return holder(port)
+
+        monkeypatch.setattr("db.instance.holder", look)
+        killed.start(machine.installed())
+    assert seen == ["", "", ""]
+    assert killed.stop(machine.installed())
+
+
+def test_a_port_is_not_waited_for_for_ever(killed: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("db.instance.PORT_CLOSES", 0.3)
+    with held_by_nobody(killed.port), pytest.raises(Problem, match=f"port {killed.port} .* is taken by a process"):
+        killed.start(machine.installed())
 
 
 def test_a_half_made_instance_is_made_anew(empty: Installation) -> None:
@@ -367,6 +432,28 @@ def test_a_taken_port_says_who_has_it_and_which_flag_helps(empty: Installation) 
         text = complaint(empty.up())
     assert f"process {os.getpid()} " in text
     assert "--op-port" in text
+
+
+def test_the_servers_user_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+
+    def add(*_: object, **__: object) -> Done:
+        time.sleep(0.1)
+        made.append(machine.OS_USER)
+        return Done([], 0)
+
+    def find(name: str) -> str:
+        if name not in made:
+            raise KeyError(name)
+        return name
+
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr("db.machine.subprocess.run", add)
+    monkeypatch.setattr("db.machine.pwd.getpwnam", find)
+    with ThreadPoolExecutor() as pool:
+        found: list[object] = [*pool.map(lambda _: machine.os_user(), range(4))]
+    assert found == [machine.OS_USER] * 4
+    assert made == [machine.OS_USER]
 
 
 def test_two_instances_need_two_ports(empty: Installation) -> None:

@@ -16,11 +16,13 @@ from multiprocessing.context import ForkProcess
 from pathlib import Path
 
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 
 from tests.conftest import CRON_DATABASE, ROOT, database
 from tests.support import Database, Flow, Row, Server, wait_until
 
-HEAD = "0008"
+HEAD = ScriptDirectory.from_config(Config(ROOT / "alembic.ini")).get_current_head()
 SAMPLE = """
 create or replace function etl.sample() returns int language sql set search_path = pg_catalog, pg_temp
 as $$ select {} $$;
@@ -89,7 +91,7 @@ class Tree:
 
 def checkout(root: Path, *ignored: str) -> Tree:
     """Copy what a deployment is made of."""
-    for name in ("migrations", "db", "procedures", "jobs"):
+    for name in ("migrations", "db", "procedures", "jobs", "dashboard"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__", *ignored))
     shutil.copy(ROOT / "alembic.ini", root)
     return Tree(root)

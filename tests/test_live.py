@@ -14,7 +14,7 @@ from tests.capture import PIPELINE, add_log_table, errors, may_replicate
 from tests.support import Flow, wait_until
 from tests.test_log_capture import writers
 
-SECONDS = 20
+SECONDS = 60
 TABLES = ("public.account", "public.entry")
 SCHEMA = """
 create table public.account (id int primary key, balance bigint not null);

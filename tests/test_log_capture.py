@@ -304,7 +304,7 @@ def test_table_added_while_a_transaction_is_open(source: Flow, keyed: bool) -> N
     logged(source, "create table public.first (id int primary key)", tables=("public.first",))
     source.operational.execute(made(keyed))
     source.operational.execute(ROWS)
-    source.warehouse.execute("update etl.settings set slot_timeout = '1 second'")
+    source.warehouse.execute("update etl.settings set slot_timeout = '1 second', retry_attempts = 0")
     with source.operational.connect(autocommit=False) as late:
         late.execute("insert into public.t values (500, 'before it was published', null)")
         add_log_table(source, "public.t")
@@ -370,7 +370,7 @@ def test_blocked_slot_names_the_transaction(source: Flow) -> None:
     may_replicate(source.operational)
     source.operational.execute(KEYED)
     add_log_table(source, "public.t")
-    source.warehouse.execute("update etl.settings set slot_timeout = '1 second'")
+    source.warehouse.execute("update etl.settings set slot_timeout = '1 second', retry_attempts = 0")
     with source.operational.connect(autocommit=False, application_name="month end") as blocker:
         blocker.execute("insert into public.t values (1)")
         with raises("55P03", message="transactions are still open"):

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from tests.capture import PIPELINE, add_log_table, may_replicate
 from tests.faults import assert_all_arrived, attempts, errors, fails, runs, set_source
 from tests.support import BackgroundRun, Flow, locked, raises, wait_until
 
@@ -71,6 +72,51 @@ def test_other_failures_are_not(sales: Flow, sqlstate: str) -> None:
     assert sales.warehouse.value("select failures from etl.pipeline where pipeline = 'sales'") == 0
     sales.run()
     assert_all_arrived(sales)
+
+
+@pytest.fixture
+def followed(source: Flow) -> Flow:
+    """Return a table that is captured by log, without a slot yet."""
+    may_replicate(source.operational)
+    source.operational.execute("create table public.t (id int primary key); insert into public.t values (1)")
+    add_log_table(source, "public.t")
+    source.warehouse.execute("update etl.settings set retry_pause = '20 milliseconds', slot_timeout = '1 second'")
+    return source
+
+
+@pytest.mark.parametrize("sqlstate", ["40001", "40P01", "55P03"])
+def test_a_slot_is_tried_again(followed: Flow, sqlstate: str) -> None:
+    """What passes while a slot is made is tried again like a phase, within the same number of attempts."""
+    make_fail(followed, sqlstate, 2, "etl.slot")
+    followed.run(PIPELINE)
+    assert attempts(followed, "slot at op") == [(1, "failed"), (2, "failed"), (3, "succeeded")]
+    assert errors(followed) == [(sqlstate, "slot at op", "made to fail")] * 2
+    followed.assert_mirror_equals_source("public.t")
+
+
+def test_a_slot_that_a_transaction_holds_up(followed: Flow) -> None:
+    """An open transaction at the source keeps a slot from being made for longer than its time, then ends: one run."""
+    with followed.operational.connect(autocommit=False) as other:
+        other.execute("insert into public.t values (2)")
+        run = followed.start(PIPELINE)
+        wait_until(lambda: errors(followed), what="the first attempt's end")
+        other.commit()
+        run.finish()
+    assert {sqlstate for sqlstate, *_ in errors(followed)} == {"55P03"}
+    assert followed.warehouse.query("select status from etl.run_log") == [("succeeded",)]
+    assert attempts(followed, "slot at op")[-1][1] == "succeeded"
+    followed.assert_mirror_equals_source("public.t")
+
+
+def test_attempts_at_a_slot_are_bounded(followed: Flow) -> None:
+    """After the last attempt the run fails with the error itself, and the capture is not tried."""
+    make_fail(followed, "40001", 1000, "etl.slot")
+    followed.warehouse.execute("update etl.settings set retry_attempts = 1")
+    with raises("40001", message="made to fail"):
+        followed.run(PIPELINE)
+    assert attempts(followed, "slot at op") == [(1, "failed"), (2, "failed")]
+    assert followed.warehouse.value("select count(*) from etl.step_log") == 2
+    assert followed.warehouse.query("select * from etl.batch") == []
 
 
 def test_attempts_of_a_dry_run(sales: Flow) -> None:

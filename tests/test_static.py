@@ -15,7 +15,7 @@ from tests import checks
 from tests.support import Database, Flow
 
 SCHEMAS = ["etl", "mrr", "stg", "dwh"]
-PYTHON = ["bootstrap.py", "db", "migrations", "tests"]
+PYTHON = ["bootstrap.py", "bench", "db", "migrations", "tests"]
 
 # What plpgsql_check says of good code, because it cannot know better; everything else it says is a finding.
 ACCEPTED = [
@@ -42,7 +42,11 @@ create temporary table headrace_bucket (bucket integer, copies bigint, hash nume
 create temporary table headrace_image (bucket integer, image text, copies bigint);
 create temporary table headrace_difference (bucket integer, image text, copies_source bigint, copies_mirror bigint);
 create temporary table headrace_delta (captured_on date, country text, product_key bigint, lines bigint, units bigint);
+create temporary table headrace_definition (
+    ordinal bigint, column_name text, source_type text, type_name text, options text
+);
 create temporary table headrace_finding (severity text, subject text, finding text, remedy text);
+create temporary table headrace_batch (batch_id bigint, pipeline text, captured_at timestamptz);
 """
 
 GOOD = """-- Says what it is for.

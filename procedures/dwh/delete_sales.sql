@@ -17,7 +17,7 @@ begin
     select count(*) into v_deleted from removed;
   end if;
 
-  with gone as (
+  with gone as materialized (
     select s.source, s.customer_id, s.product_id, s.qty, count(*) as copies
     from stg.sale(p_batch) s
     where s.op = 'D'
@@ -26,12 +26,12 @@ begin
     select v.customer_id, v.product_id, v.captured_on, v.sale_key
     from gone g
     cross join lateral (
-      select f.customer_id, f.product_id, f.captured_on, f.sale_key
+      select f.customer_id, f.product_id, f.captured_on, f.sale_key,
+             row_number() over (partition by f.customer_id, f.product_id, f.source, f.qty order by f.batch_id desc, f.sale_key desc) as number
       from dwh.fact_sales f
       where f.customer_id = g.customer_id and f.product_id = g.product_id and f.source = g.source and f.qty = g.qty
-      order by f.batch_id desc, f.sale_key desc
-      limit g.copies
     ) v
+    where v.number <= g.copies
   ), removed as (
     delete from dwh.fact_sales f
     using victim v

@@ -1,7 +1,7 @@
 -- Contract: inserts the fit sales of a batch with the versions of customer and product that held when each was captured,
 -- returns how many, and notes them in stg.sales_delta. The judge has taken unfit rows out of the change set. A replayed or
 -- rebuilt row keeps the batch and the date of its first capture (p_origins: the batches that first captured the rows).
--- A month that has no partition yet is filled before it is attached (dwh.fill_sales_partition).
+-- A month that has no partition yet is filled before it is attached (dwh.fill_sales_partition), save on a cluster of Citus.
 -- Invariant: with one origin, which all but replayed and rebuilt batches have, it is a constant to the planner, which then
 -- knows that nearly every version of the dimensions holds. With several it would expect next to none and look each up.
 create or replace function dwh.insert_sales(p_batch bigint, p_origins bigint[])
@@ -12,6 +12,7 @@ as $$
 declare
   v_time_zone constant text := (select w.time_zone from etl.warehouse w);
   v_is_one constant boolean := cardinality(p_origins) = 1;
+  v_is_cluster constant boolean := exists (select from pg_extension e where e.extname = 'citus');
   v_nested_loops constant text := current_setting('enable_nestloop');
   v_partition text;
   v_day date;
@@ -22,7 +23,7 @@ begin
   loop
     perform dwh.fill_dim_date(v_day);
     v_partition := dwh.make_partition('dwh.fact_sales', v_day);
-    if v_partition is not null and v_is_one then
+    if v_partition is not null and v_is_one and not v_is_cluster then
       return dwh.fill_sales_partition(p_batch, v_partition, v_day, p_origins[1]);
     elsif v_partition is not null then
       perform dwh.attach_partition('dwh.fact_sales', v_partition, v_day);

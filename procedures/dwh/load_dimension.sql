@@ -3,6 +3,7 @@
 -- Invariants: one version per member and batch; periods never overlap, and each begins at least a microsecond after its
 -- predecessor's begin, whatever the clock does; a fact of batch b belongs to the version with batch_from <= b < batch_to,
 -- and these ranges tile all batches, so every fact finds exactly one version.
+-- A moment plus an interval depends on the session's time zone (STABLE), which Citus refuses in an update: hence by way of UTC.
 create or replace function dwh.load_dimension(p_batch bigint, p_step etl.step)
 returns etl.row_counts
 language plpgsql
@@ -23,7 +24,7 @@ begin
   v_incoming := dwh.incoming_members(v_dimension, v_is_truncated);
 
   execute format(
-    'with incoming as (%1$s),'
+    'with incoming as materialized (%1$s),'
     ' completed as ('
     '   update %2$s d set %3$s, is_inferred = false from incoming i'
     '   where d.source = i.source and d.%4$I = i.%4$I and d.is_current and d.is_inferred and i.op <> ''D'' returning d.%5$I),'
@@ -33,9 +34,9 @@ begin
     into v_counts.rows_updated using p_batch, v_dimension.dimension;
 
   execute format(
-    'with incoming as (%1$s),'
+    'with incoming as materialized (%1$s),'
     ' closed as ('
-    '   update %2$s d set is_current = false, valid_to = greatest($2, d.valid_from + interval ''1 microsecond''),'
+    '   update %2$s d set is_current = false, valid_to = greatest($2, (d.valid_from at time zone ''UTC'' + interval ''1 microsecond'') at time zone ''UTC''),'
     '          batch_to = case i.op when ''D'' then d.batch_to else $1 end'
     '   from incoming i'
     '   where d.source = i.source and d.%4$I = i.%4$I and d.is_current and (i.op = ''D'' or %3$s) returning 1)'
@@ -44,7 +45,7 @@ begin
     into v_counts.rows_deleted using p_batch, v_captured_at;
 
   execute format(
-    'with incoming as (%1$s),'
+    'with incoming as materialized (%1$s),'
     ' opened as ('
     '   insert into %2$s (source, %5$I, %3$s, valid_from, batch_from)'
     '   select i.source, i.%5$I, %4$s, greatest($2, p.valid_to), case when p.valid_to is null then 0 else $1 end'
@@ -59,7 +60,7 @@ begin
     v_dimension.business_key)
     into v_counts.rows_inserted using p_batch, v_captured_at;
   if v_counts.rows_inserted > 0.1 * (select greatest(c.reltuples, 0) from pg_class c where c.oid = v_table) then
-    execute format('analyze %s', v_table);
+    perform etl.analyze_table(v_table);
   end if;
   return v_counts;
 end

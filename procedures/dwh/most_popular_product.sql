@@ -4,40 +4,44 @@
 create or replace function dwh.most_popular_product(
   country text default null, product_group text default null, first_day date default null, last_day date default null)
 returns text
-language sql
+language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-  with sold as (
-    select a.product_key, a.units
-    from dwh.sales_by_product a
-    where most_popular_product.country is null and first_day is null and last_day is null
-    union all
-    select a.product_key, a.units
-    from dwh.sales_by_day a
-    where not (most_popular_product.country is null and first_day is null and last_day is null)
-      and (most_popular_product.country is null or a.country = most_popular_product.country)
-      and a.captured_on >= coalesce(first_day, '-infinity')
-      and a.captured_on <= coalesce(last_day, 'infinity')
-  ), ranked as (
-    select p.source, p.product_id, sum(s.units) as units
-    from sold s
-    join dwh.dim_product p on p.product_key = s.product_key
-    where most_popular_product.product_group is null or p.product_group = most_popular_product.product_group
-    group by p.source, p.product_id
-    order by units desc
-    fetch first 1 row with ties
-  )
-  select coalesce(p.name, format('(product %s)', p.product_id))
-  from ranked r
-  cross join lateral (
-    select v.name, v.product_id from dwh.dim_product v
-    where v.source = r.source and v.product_id = r.product_id
-    order by v.batch_from desc
+begin
+  return (
+    with sold as (
+      select a.product_key, a.units
+      from dwh.sales_by_product a
+      where most_popular_product.country is null and first_day is null and last_day is null
+      union all
+      select a.product_key, a.units
+      from dwh.sales_by_day a
+      where not (most_popular_product.country is null and first_day is null and last_day is null)
+        and (most_popular_product.country is null or a.country = most_popular_product.country)
+        and a.captured_on >= coalesce(first_day, '-infinity')
+        and a.captured_on <= coalesce(last_day, 'infinity')
+    ), ranked as (
+      select p.source, p.product_id, sum(s.units) as units
+      from sold s
+      join dwh.dim_product p on p.product_key = s.product_key
+      where most_popular_product.product_group is null or p.product_group = most_popular_product.product_group
+      group by p.source, p.product_id
+      order by units desc
+      fetch first 1 row with ties
+    )
+    select coalesce(p.name, format('(product %s)', p.product_id))
+    from ranked r
+    cross join lateral (
+      select v.name, v.product_id from dwh.dim_product v
+      where v.source = r.source and v.product_id = r.product_id
+      order by v.batch_from desc
+      limit 1
+    ) p
+    order by 1
     limit 1
-  ) p
-  order by 1
-  limit 1
+  );
+end
 $$;
 
 comment on function dwh.most_popular_product(text, text, date, date) is

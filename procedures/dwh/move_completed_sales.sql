@@ -2,9 +2,10 @@
 -- country. Must run before the batch's own facts are written: those are counted under the new country at once.
 create or replace function dwh.move_completed_sales()
 returns void
-language sql
+language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
+begin
   insert into stg.sales_delta (captured_on, country, product_key, lines, units)
   select f.captured_on, v.country, f.product_key, v.sign * count(*), v.sign * sum(f.qty)
   from stg.completed_member m
@@ -14,6 +15,7 @@ as $$
   where m.dimension = 'dwh.dim_customer' and c.country is not null
   group by f.captured_on, v.country, f.product_key, v.sign;
   delete from stg.completed_member m where m.dimension = 'dwh.dim_customer';
+end
 $$;
 
 comment on function dwh.move_completed_sales() is

@@ -16,7 +16,9 @@ create or replace procedure etl.add_table(
   on_schema_change text default null,
   watermark text default null,
   overlap text default null,
-  full_every interval default null)
+  full_every interval default null,
+  columns json default null,
+  options jsonb default null)
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
@@ -54,6 +56,12 @@ begin
       hint = 'A mirror''s name has 1 to 55 bytes and is not yet taken; leave mirror out to have one chosen.';
   end if;
 
+  if (add_table.columns is not null or add_table.options is not null) and not etl.is_foreign(v_source) then
+    raise exception using
+      errcode = 'invalid_parameter_value',
+      message = format('source %s is PostgreSQL, which tells the columns of %s itself', v_source, add_table.source_table),
+      hint = 'Leave out columns and options: they are for sources over other foreign data wrappers.';
+  end if;
   insert into etl.pipeline (pipeline) values (v_pipeline) on conflict do nothing;
   insert into etl.source_table (source, source_schema, source_name, mirror, pipeline, capture, inserts_only, on_schema_change,
                                 watermark_column, watermark_overlap, full_every)
@@ -63,6 +71,10 @@ begin
           add_table.watermark, add_table.overlap, add_table.full_every)
   returning * into v_table;
   perform etl.connect_source(v_source);
+  if etl.is_foreign(v_source) then
+    perform etl.refuse_log(v_table);
+    perform etl.define_foreign_table(v_table, add_table.columns, add_table.options);
+  end if;
   perform etl.register_columns(v_table, add_table.drop_columns, add_table.hash_columns, add_table.truncate_columns);
   update etl.source_table t set key_columns = etl.choose_key(v_table, add_table.key)
   where t.source_table_id = v_table.source_table_id
@@ -77,6 +89,6 @@ begin
 end
 $$;
 
-comment on procedure etl.add_table(text, text, text, text, text[], text, text[], text[], jsonb, boolean, text, text, text, interval) is
-  'Registers a source table for mirroring. source: its source; source_table: schema.table, quoted as in SQL; pipeline: made if missing, by default one of the mirror''s name; capture: full, log or watermark; key: its key columns, by default its primary key, {} to treat it as keyless; mirror: name of the mirror; drop_columns: columns left out; hash_columns: columns replaced by a keyed hash; truncate_columns: {"column": characters kept}; inserts_only: mode log for a table without a replica identity; on_schema_change: evolve, resync or stop, by default stop where columns are masked and else evolve; watermark: growing column of mode watermark; overlap: how far below the mark is read again; full_every: how often a full comparison finds deleted rows. Raises 42704, 42P01, 42703, 42710, 22023, 55000 where the source is not ready for log. For the administrator (member of headrace_owner).';
-revoke all on procedure etl.add_table(text, text, text, text, text[], text, text[], text[], jsonb, boolean, text, text, text, interval) from public;
+comment on procedure etl.add_table(text, text, text, text, text[], text, text[], text[], jsonb, boolean, text, text, text, interval, json, jsonb) is
+  'Registers a source table for mirroring. source: its source; source_table: schema.table, quoted as in SQL; pipeline: made if missing, by default one of the mirror''s name; capture: full, log or watermark; key: its key columns, by default its primary key, {} to treat it as keyless; mirror: name of the mirror; drop_columns: columns left out; hash_columns: columns replaced by a keyed hash; truncate_columns: {"column": characters kept}; inserts_only: mode log for a table without a replica identity; on_schema_change: evolve, resync or stop, by default stop where columns are masked and else evolve; watermark: growing column of mode watermark; overlap: how far below the mark is read again; full_every: how often a full comparison finds deleted rows; columns, for sources over other wrappers: types of columns that are to have another than the default, or all columns where the wrapper does not tell them, {"column": "type"}; options, likewise: of the foreign table, such as filename. Raises 0A000 for a type that cannot be held, 42704, 42P01, 42703, 42710, 22023, 55000 where the source is not ready for log. For the administrator (member of headrace_owner).';
+revoke all on procedure etl.add_table(text, text, text, text, text[], text, text[], text[], jsonb, boolean, text, text, text, interval, json, jsonb) from public;

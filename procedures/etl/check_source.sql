@@ -1,4 +1,5 @@
--- Contract: says in plain words what a source lacks for capture by log, for the source as a whole and for one table or all
+-- requires: etl.check_foreign
+-- Contract: says in plain words what a source lacks for capture by log, or over another wrapper than postgres_fdw for capture at all, for the source as a whole and for one table or all
 -- log tables registered there: one row per finding, errors first, each with what to do about it, as SQL where that is
 -- possible. No row: all is well. Asks the source; changes nothing.
 create or replace function etl.check_source(source text, source_table text default null)
@@ -20,6 +21,11 @@ begin
       hint = 'The registered ones: select * from etl.source;';
   end if;
   perform etl.connect_source(v_source);
+  if etl.is_foreign(v_source) then
+    return query select f.* from etl.check_foreign(v_source, case when check_source.source_table is not null then etl.parse_table(check_source.source_table) end) f order by f.severity;
+    perform etl.disconnect_source(v_source);
+    return;
+  end if;
   return query select f.* from etl.check_server(v_source) f;
   for v_table in
     select t.source_schema, t.source_name, t.pipeline, t.key_columns, t.inserts_only
@@ -39,6 +45,6 @@ end
 $$;
 
 comment on function etl.check_source(text, text) is
-  'What a source lacks for capture by log: severity error or warning, subject, finding, remedy. source_table: one table, registered or not; by default all log tables. Raises 42704, or the connection''s own error. For headrace_monitor.';
+  'What a source lacks for capture by log, or over another wrapper than postgres_fdw for capture at all: severity error or warning, subject, finding, remedy. source_table: one table, registered or not; by default all log tables. Raises 42704, or the connection''s own error. For headrace_monitor.';
 revoke all on function etl.check_source(text, text) from public;
 grant execute on function etl.check_source(text, text) to headrace_monitor;

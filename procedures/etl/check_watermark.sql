@@ -1,5 +1,5 @@
 -- Contract: refuses a watermark that cannot work: no such column, masked, of a type that has no order to grow in, or an
--- overlap that the type does not take.
+-- overlap that the type does not take. A source that cannot say which transactions are open needs one.
 create or replace function etl.check_watermark(p_table etl.source_table)
 returns void
 language plpgsql
@@ -16,6 +16,12 @@ begin
       errcode = 'invalid_parameter_value',
       message = format('%I of %I.%I cannot be a watermark', (p_table).watermark_column, (p_table).source_schema, (p_table).source_name),
       hint = 'A watermark is a number, date or timestamp column that grows with every insert and update and is not masked.';
+  end if;
+  if etl.is_foreign((p_table).source) and (p_table).watermark_overlap is null then
+    raise exception using
+      errcode = 'invalid_parameter_value',
+      message = format('%I.%I of source %s needs an overlap: which transactions are still open there cannot be asked', (p_table).source_schema, (p_table).source_name, (p_table).source),
+      hint = 'What commits late, below the mark, is found if the overlap is longer than the longest transaction: overlap => ''10 minutes'' for a timestamp, ''1000'' for a number; ''0'' where rows are only ever appended in order.';
   end if;
   begin
     execute format('select null::%s - %s', v_column.mirror_type::regtype, coalesce(quote_literal((p_table).watermark_overlap) || case when v_column.mirror_type ~ '^(timestamp|date)' then '::interval' else '' end, 'null'));

@@ -1,5 +1,5 @@
 -- Contract: the key columns of a table: those asked for, or by default its primary key; null for none. A key asked for must
--- be unique at the source (where the table can say so) and must not be masked beyond recognition.
+-- be unique at the source (where the table can say so; over other wrappers every reading sees to it) and must not be masked beyond recognition.
 create or replace function etl.choose_key(p_table etl.source_table, p_key text[])
 returns text[]
 language plpgsql
@@ -12,18 +12,22 @@ declare
   v_is_unique boolean;
   v_wrong text;
 begin
-  select r.is_table, coalesce(p_key, r.primary_key), coalesce(r.is_unique, false)
-  into v_is_table, v_key, v_is_unique
-  from etl_ext.dblink('headrace_' || (p_table).source, format(
-    'with k as (select i.indisprimary, array_agg(a.attname::text order by x.position) as columns'
-    '           from pg_index i cross join unnest(i.indkey) with ordinality x (attnum, position)'
-    '           join pg_attribute a on a.attrelid = i.indrelid and a.attnum = x.attnum'
-    '           where i.indrelid = %1$L::regclass and i.indisunique and i.indisvalid and i.indpred is null and i.indexprs is null and x.position <= i.indnkeyatts'
-    '           group by i.indexrelid, i.indisprimary)'
-    ' select c.relkind in (''r'', ''p''), (select k.columns from k where k.indisprimary),'
-    '        exists (select from k where k.columns <@ %2$L::text[])'
-    ' from pg_class c where c.oid = %1$L::regclass', v_relation, p_key))
-    r (is_table boolean, primary_key text[], is_unique boolean);
+  if etl.is_foreign((p_table).source) then
+    v_key := coalesce(p_key, etl.foreign_key((p_table).source, (p_table).source_schema, (p_table).source_name));
+  else
+    select r.is_table, coalesce(p_key, r.primary_key), coalesce(r.is_unique, false)
+    into v_is_table, v_key, v_is_unique
+    from etl_ext.dblink('headrace_' || (p_table).source, format(
+      'with k as (select i.indisprimary, array_agg(a.attname::text order by x.position) as columns'
+      '           from pg_index i cross join unnest(i.indkey) with ordinality x (attnum, position)'
+      '           join pg_attribute a on a.attrelid = i.indrelid and a.attnum = x.attnum'
+      '           where i.indrelid = %1$L::regclass and i.indisunique and i.indisvalid and i.indpred is null and i.indexprs is null and x.position <= i.indnkeyatts'
+      '           group by i.indexrelid, i.indisprimary)'
+      ' select c.relkind in (''r'', ''p''), (select k.columns from k where k.indisprimary),'
+      '        exists (select from k where k.columns <@ %2$L::text[])'
+      ' from pg_class c where c.oid = %1$L::regclass', v_relation, p_key))
+      r (is_table boolean, primary_key text[], is_unique boolean);
+  end if;
   if v_key = '{}' or v_key is null then
     return null;
   end if;

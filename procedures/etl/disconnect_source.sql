@@ -1,5 +1,6 @@
 -- Contract: closes this session's connection to a source, or to all of them (null), also one that an earlier, cancelled
--- call left open. Closing what is not open is no error.
+-- call left open. Closing what is not open is no error. What is open at sources over other wrappers is ended for one that is
+-- named; for those of a pipeline see etl.leave_sources().
 create or replace function etl.disconnect_source(p_source text default null)
 returns void
 language plpgsql
@@ -14,6 +15,9 @@ begin
       perform etl_ext.dblink_disconnect(v_connection);
     end if;
   end loop;
+  if etl.is_foreign(p_source) then
+    perform etl.renew_connection(p_source, true);
+  end if;
 end
 $$;
 

@@ -2,7 +2,7 @@
 -- those that name objects of the source (regclass and its kin, aclitem), which become text; enum,
 -- domain and composite types that are missing here are made in the source's schema (a domain without its checks: the
 -- source already made them); a type of an extension is used if it is installed here; anything else is mirrored as text, in
--- its exact text form, and a notice says so.
+-- its exact text form, and a notice says so. Of a source over another wrapper the types are those of its foreign tables.
 create or replace function etl.import_type(p_source text, p_type oid, p_modifier integer)
 returns text
 language plpgsql
@@ -15,6 +15,9 @@ declare
   v_definition text;
   v_label text;
 begin
+  if etl.is_foreign(p_source) then
+    return coalesce(format_type(p_type, p_modifier), 'text'); -- of its foreign table here
+  end if;
   select r.* into strict v_type
   from etl_ext.dblink(v_connection, format(
     'select format_type(t.oid, %s), n.nspname, t.typname, t.typtype, case when t.typtype = ''b'' and t.typcategory = ''A'' and t.typlen = -1 then t.typelem else 0 end,'

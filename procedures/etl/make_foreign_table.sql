@@ -1,11 +1,16 @@
 -- Contract: makes the foreign table of a registered table, without masked columns, so that what is masked cannot be read
--- around the mask.
+-- around the mask. Replaces the one that is there.
 create or replace function etl.make_foreign_table(p_table etl.source_table)
 returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+  if etl.is_foreign((p_table).source) then
+    perform etl.define_foreign_table(p_table);
+    return;
+  end if;
+  execute format('drop foreign table if exists %I.%I', (p_table).source, (p_table).mirror);
   execute format('create foreign table %I.%I (%s) server %I options (schema_name %L, table_name %L)',
     (p_table).source, (p_table).mirror,
     (select string_agg(format('%I %s', c.column_name, c.mirror_type), ', ' order by c.position)

@@ -1,4 +1,7 @@
+-- requires: etl.distribution_column
 -- Contract: makes what a registered table needs here: the foreign table, the mirror and the change set. Technical columns come last and begin with _hr_.
+-- On a cluster the mirror is distributed, unless etl.layout says otherwise; the change set, which is written and read as a
+-- whole, stays on the coordinator.
 create or replace function etl.make_mirror(p_table etl.source_table)
 returns void
 language plpgsql
@@ -31,9 +34,15 @@ begin
   execute format('comment on column stg.%I._hr_batch is %L', v_mirror || '_changes', 'Batch.');
   execute format('comment on column stg.%I._hr_op is %L', v_mirror || '_changes', 'I inserted, U updated, D deleted, T table truncated.');
   execute format('comment on column stg.%I._hr_origin is %L', v_mirror || '_changes', 'Batch that first captured a replayed or rebuilt row; null for the batch itself.');
+
+  insert into etl.layout (relation, kind, distribution_column)
+  select format('mrr.%I', v_mirror), case when d.name is null then 'local' else 'distributed' end, d.name
+  from etl.distribution_column(p_table) d (name)
+  on conflict do nothing;
+  call etl.apply_layout();
 end
 $$;
 
 comment on function etl.make_mirror(etl.source_table) is
-  'Makes the foreign table, mirror and change set of a registered table. Internal.';
+  'Makes the foreign table, mirror and change set of a registered table, and gives the mirror its place in etl.layout. Internal.';
 revoke all on function etl.make_mirror(etl.source_table) from public;

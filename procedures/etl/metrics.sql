@@ -1,4 +1,4 @@
--- requires: etl.status
+-- requires: etl.status, etl.backups
 -- Contract: everything worth watching as name, labels and value, in the base units and with the naming of Prometheus, so one
 -- query feeds any exporter. All are gauges: the log is purged, so what is counted in it also falls, as no counter may.
 create or replace view etl.metrics as
@@ -12,6 +12,7 @@ cross join lateral (values
   ('headrace_pending_changes', s.pending_changes::double precision, 'gauge', 'changes captured and not yet published'),
   ('headrace_quarantined_rows', s.quarantined::double precision, 'gauge', 'rows in quarantine'),
   ('headrace_paused', s.paused::integer::double precision, 'gauge', '1 while the pipeline is paused'),
+  ('headrace_scheduler_up', s.scheduler_is_up::integer::double precision, 'gauge', '0 if the launcher of pg_cron is gone, so that nothing runs by itself'),
   ('headrace_failures_in_a_row', s.failures::double precision, 'gauge', 'failures in a row for want of connection or resources'),
   ('headrace_slot_lag_bytes', s.slot_lag_bytes::double precision, 'gauge', 'WAL that the slots had to deliver when they were last read'),
   ('headrace_slot_lag_seconds', extract(epoch from s.slot_lag)::double precision, 'gauge', 'how long ago the slots were last read')
@@ -38,7 +39,16 @@ cross join lateral (
 union all
 select 'headrace_mirror_differences', jsonb_build_object('mirror', d.mirror), d.rows_different::double precision, 'gauge',
        'rows in which the mirror differed from its source when it was last compared'
-from (select distinct on (x.mirror) x.mirror, x.rows_different from etl.reconciliation x order by x.mirror, x.reconciliation_id desc) d;
+from (select distinct on (x.mirror) x.mirror, x.rows_different from etl.reconciliation x order by x.mirror, x.reconciliation_id desc) d
+union all
+select m.name, jsonb_build_object('kind', b.kind), m.value, 'gauge', m.help
+from etl.backups b
+cross join lateral (values
+  ('headrace_backup_succeeded', (b.status in ('succeeded', 'running'))::integer::double precision, '0 if the newest backup, verification or restore of its kind failed'),
+  ('headrace_backup_age_seconds', extract(epoch from b.age)::double precision, 'age of the newest backup, verification or restore of its kind that succeeded'),
+  ('headrace_backup_bytes', b.bytes::double precision, 'size of that backup')
+) m (name, value, help)
+where m.value is not null;
 
 comment on view etl.metrics is 'Figures to watch: name, labels, value, kind and help, as Prometheus names them. For headrace_monitor.';
 comment on column etl.metrics.name is 'Name of the metric.';

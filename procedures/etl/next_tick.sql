@@ -110,6 +110,6 @@ limit 1
 $$;
 
 comment on function etl.next_tick(text, timestamptz) is
-  'When a pg_cron schedule starts its job next, in GMT. schedule: five cron fields (lists, ranges, steps, English names, $ for the last day of the month), @hourly and the like, or "N seconds" (1 to 59). after: the moment to look from, by default the start of the statement. Null for what never happens or is no schedule; no errors. Called by etl.status; headrace_runner, headrace_monitor.';
+  'When a pg_cron schedule starts its job next, in GMT. schedule: five cron fields (lists, ranges, steps, English names, $ for the last day of the month), @hourly and the like, or "N seconds" (1 to 59). after: the moment to look from, by default the start of the statement. Null for what never happens or is no schedule; no errors. Called by etl.status and dwh.metric_pipeline; for headrace_runner, headrace_monitor, headrace_reader.';
 revoke all on function etl.next_tick(text, timestamptz) from public;
-grant execute on function etl.next_tick(text, timestamptz) to headrace_runner, headrace_monitor;
+grant execute on function etl.next_tick(text, timestamptz) to headrace_runner, headrace_monitor, headrace_reader;

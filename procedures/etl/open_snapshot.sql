@@ -1,6 +1,7 @@
 -- Contract: opens one read-only transaction with one snapshot at a source; all that is read over the open connection until
 -- etl.disconnect_source() comes from it. Records in etl.batch_source what the snapshot is.
 -- p_locked: a table that is not to be truncated between the snapshot and its reading, after which it would read as empty.
+-- A source over another wrapper is read in this session's own transaction, and its clock cannot be asked.
 -- The WAL position is read first, so everything at or below it is visible in the snapshot.
 create or replace function etl.open_snapshot(p_source text, p_batch bigint, p_locked text default null)
 returns void
@@ -12,6 +13,10 @@ declare
   v_connection constant text := 'headrace_' || p_source;
   v_lsn pg_lsn;
 begin
+  if etl.is_foreign(p_source) then
+    insert into etl.batch_source (batch_id, source, captured_at) values (p_batch, p_source, clock_timestamp());
+    return;
+  end if;
   select r.lsn into strict v_lsn
   from etl_ext.dblink(v_connection, 'select case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_flush_lsn() end')
     r (lsn pg_lsn);

@@ -12,6 +12,7 @@ declare
   v_findings text;
   v_remedies text;
 begin
+  perform etl.refuse_log(p_table);
   create temporary table headrace_finding on commit drop as
   select s.* from etl.check_server((p_table).source) s
   union all

@@ -3,8 +3,9 @@
 -- the capture itself would be one. A table that has left its publication is marked for comparison here, where it is committed,
 -- because its changes are missing from then on; the capture then refuses it. Asks the source only if the pipeline has log tables.
 -- Its connection stays open for the capture.
--- Invariant: no error leaves it; a failure is returned in the outcome, as by the phases, and null otherwise.
-create or replace function etl.prepare_slots(p_pipeline text, p_run_id bigint)
+-- Invariant: no error leaves it; a failure is returned in the outcome, as by the phases, and whether to try again is up to the
+-- caller. A step is reported where one failed, and in further attempts.
+create or replace function etl.prepare_slots(p_pipeline text, p_run_id bigint, p_outcome etl.outcome)
 returns etl.outcome
 language plpgsql
 security definer
@@ -14,20 +15,22 @@ declare
   v_steps etl.step_report[];
   v_source text;
   v_error etl.failure;
-  v_outcome etl.outcome;
 begin
   begin
     for v_source in
       select distinct t.source from etl.source_table t
       where t.pipeline = p_pipeline and t.capture = 'log' and t.enabled order by 1
     loop
-      v_steps := array[etl.begin_step('capture', 'slot at ' || v_source, null)];
+      v_steps := array[etl.begin_step('capture', 'slot at ' || v_source, null, coalesce((p_outcome).attempt, 1))];
       perform etl.take_connection(v_source);
       if etl.publish_tables(p_pipeline, v_source) then
         perform etl.ensure_slot(p_pipeline, v_source, p_run_id);
       end if;
+      if (p_outcome).attempt > 1 then
+        p_outcome.steps := (p_outcome).steps || etl.end_step(v_steps, null);
+      end if;
     end loop;
-    return null;
+    return p_outcome;
   exception when query_canceled or others then
     get stacked diagnostics
       v_error.sqlstate = returned_sqlstate, v_error.message = message_text, v_error.detail = pg_exception_detail,
@@ -36,14 +39,14 @@ begin
     v_error.step := v_steps[1].step;
     v_steps := etl.fail_steps(v_steps, v_error.sqlstate);
     perform etl.disconnect_source();
-    v_outcome.failure := v_error;
-    v_outcome.steps := v_steps;
-    return v_outcome;
+    p_outcome.failure := v_error;
+    p_outcome.steps := (p_outcome).steps || v_steps;
+    return p_outcome;
   end;
 end
 $$;
 
-comment on function etl.prepare_slots(text, bigint) is
-  'Makes or mends the slots of a pipeline before its capture; returns a failure as an outcome, or null. For headrace_runner, through etl.run().';
-revoke all on function etl.prepare_slots(text, bigint) from public;
-grant execute on function etl.prepare_slots(text, bigint) to headrace_runner;
+comment on function etl.prepare_slots(text, bigint, etl.outcome) is
+  'Makes or mends the slots of a pipeline before its capture; returns p_outcome with the failure, if any, and its step. For headrace_runner, through etl.run().';
+revoke all on function etl.prepare_slots(text, bigint, etl.outcome) from public;
+grant execute on function etl.prepare_slots(text, bigint, etl.outcome) to headrace_runner;

@@ -1,5 +1,5 @@
 -- Contract: reads a table's columns from the source and registers them with their masks; checks that the table can be seen
--- and read there and that every mask names a column of it.
+-- and read there, that every mask names a column of it, and that there is a type here for each column that is not left out.
 create or replace function etl.register_columns(
   p_table etl.source_table, p_drop_columns text[], p_hash_columns text[], p_truncate_columns jsonb)
 returns void
@@ -47,8 +47,14 @@ begin
       message = format('no column of %s is left to mirror', v_relation);
   end if;
 
-  perform etl.send_query('headrace_' || (p_table).source, format('select null::text from %s limit 0', v_relation));
-  perform etl.finish_query('headrace_' || (p_table).source);
+  if etl.is_foreign((p_table).source) then
+    perform etl.refuse_type(p_table, c.column_name, c.source_type, false)
+    from etl.source_columns((p_table).source, (p_table).source_schema, (p_table).source_name) c
+    where c.type_oid is null and c.column_name <> all (coalesce(p_drop_columns, '{}'));
+  else
+    perform etl.send_query('headrace_' || (p_table).source, format('select null::text from %s limit 0', v_relation));
+    perform etl.finish_query('headrace_' || (p_table).source);
+  end if;
 end
 $$;
 

@@ -34,6 +34,7 @@ begin
   execute format('drop foreign table %I.%I', v_table.source, v_table.mirror);
   execute format('drop table mrr.%I', v_table.mirror);
   execute format('drop table stg.%I', v_table.mirror || '_changes');
+  delete from etl.layout l where l.relation = format('mrr.%I', v_table.mirror);
 end
 $$;
 

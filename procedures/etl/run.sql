@@ -3,7 +3,7 @@
 -- Invariant: this procedure only commits, rolls back and calls. It commits, so it can be neither SECURITY DEFINER nor have
 -- a SET clause: the search_path is set anew in each transaction, and every name is qualified.
 -- A first copy that waits is published before more is captured, and then the run goes on.
--- A phase that met a serialization failure, deadlock or lock timeout is tried again a few times.
+-- A phase, or the making of a slot, that met a serialization failure, deadlock or lock timeout is tried again a few times.
 -- A job of all pipelines leaves those to their own that have one.
 -- Errors: ends with the SQLSTATE of the first pipeline that failed, after all have had their turn.
 create or replace procedure etl.run(pipeline text default null, dry_run boolean default false, force boolean default false)
@@ -28,9 +28,15 @@ begin
     commit;
     set local search_path = pg_catalog, pg_temp;
     continue when v_run_id is null;
-    v_outcome := etl.prepare_slots(v_pipeline, v_run_id);
-    commit;
-    set local search_path = pg_catalog, pg_temp;
+    loop
+      v_outcome := etl.prepare_slots(v_pipeline, v_run_id, v_outcome);
+      commit;
+      set local search_path = pg_catalog, pg_temp;
+      exit when dry_run or not etl.is_worth_retrying(v_outcome);
+      v_outcome := etl.begin_attempt(v_run_id, v_outcome);
+      commit;
+      set local search_path = pg_catalog, pg_temp;
+    end loop;
     perform etl.follow_types(v_pipeline);
     commit;
     set local search_path = pg_catalog, pg_temp;

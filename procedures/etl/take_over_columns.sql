@@ -16,6 +16,9 @@ begin
   if stg.is_copy((p_table).mirror) then
     perform stg.end_copy((p_table).mirror, true);
   end if;
+  if etl.is_foreign((p_table).source) then
+    perform etl.make_foreign_table(p_table); -- whose types the new columns get
+  end if;
   for v_change in -- names may have been exchanged, so what is renamed gives up its old name first
     select c.position, c.column_name, c.mask
     from etl.source_column c
@@ -40,6 +43,12 @@ begin
     where c.column_name is distinct from n.column_name or c.source_type is distinct from n.source_type
     order by n.column_position nulls first
   loop
+    if v_change.column_name is not null and v_change.type_oid is null and v_change.mask is distinct from 'drop' then
+      perform etl.refuse_type(p_table, v_change.column_name, v_change.source_type, v_change.old_name is null);
+      insert into etl.source_column (source_table_id, position, column_name, source_type, mirror_type, mask)
+      values (v_id, v_change.column_position, v_change.column_name, v_change.source_type, 'text', 'drop');
+      continue;
+    end if;
     if v_change.column_name is null and v_change.old_name = any ((p_table).key_columns) then
       raise exception using
         errcode = 'object_not_in_prerequisite_state',
@@ -79,8 +88,9 @@ begin
       where t.source_table_id = v_id;
     end if;
   end loop;
-  execute format('drop foreign table %I.%I', (p_table).source, (p_table).mirror);
-  perform etl.make_foreign_table(p_table);
+  if not etl.is_foreign((p_table).source) then
+    perform etl.make_foreign_table(p_table);
+  end if;
   perform mrr.rehash(p_table);
 end
 $$;

@@ -29,19 +29,20 @@ begin
     execute format(
       'with gone as (select %1$s as image, count(*) as copies from %2$s c where c._hr_batch = $1 and c._hr_op = ''D'' group by 1),'
       ' equal as ('
-      '   select v._hr_hash, v._hr_id'
-      '   from gone'
-      '   cross join lateral ('
-      '     select m._hr_hash, m._hr_id from mrr.%3$I m'
-      '     where m._hr_hash = hashtextextended(gone.image, 0) and %4$s = gone.image'
-      '     order by m._hr_batch desc, m._hr_id desc limit gone.copies) v)'
-      ' delete from mrr.%3$I m using equal e where m._hr_hash = e._hr_hash and m._hr_id = e._hr_id',
+      '   select m._hr_hash, m._hr_id, gone.copies,'
+      '          row_number() over (partition by gone.image order by m._hr_batch desc, m._hr_id desc) as number'
+      '   from gone join mrr.%3$I m on m._hr_hash = hashtextextended(gone.image, 0) and %4$s = gone.image)'
+      ' delete from mrr.%3$I m using equal e where m._hr_hash = e._hr_hash and m._hr_id = e._hr_id and e.number <= e.copies',
       etl.row_image(v_id, 'c'), v_changes, v_mirror, etl.row_image(v_id, 'm'))
       using p_batch;
   end if;
   if v_counts.rows_updated > 0 then
-    execute format('update mrr.%I m set %s, _hr_batch = $1 from %s c where c._hr_batch = $1 and c._hr_op = ''U'' and %s',
-      v_mirror, etl.column_list(v_id, '%1$I = c.%1$I'), v_changes, v_same_key)
+    execute format('update mrr.%I m set %s_hr_batch = $1 from %s c where c._hr_batch = $1 and c._hr_op = ''U'' and %s',
+      v_mirror,
+      (select string_agg(format('%1$I = c.%1$I, ', c.column_name), '' order by c.position)
+       from etl.source_column c
+       where c.source_table_id = v_id and c.mask is distinct from 'drop' and c.column_name is distinct from etl.distribution_column(p_table)),
+      v_changes, v_same_key)
       using p_batch;
   end if;
   if v_counts.rows_inserted > 0 then

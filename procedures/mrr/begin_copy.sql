@@ -4,8 +4,9 @@
 -- primary key is dropped and made again at once when all rows are there (mrr.finish_copies).
 -- Invariant: the view stands for one batch that waits. stg.end_copy() ends it: when the batch is published, or, with its
 -- rows written out, before anything else changes the mirror.
--- A table that the source's statistics do not know may be large.
--- A session that holds a lock on one of the tables, such as a dump, is not waited for: the copy then goes the common way.
+-- A table that the source's statistics do not know may be large. The common way, through a change set, go sources over
+-- another wrapper, mirrors on a cluster of Citus, and what was restored in part and has to be sent anew; and so it goes while
+-- another session, such as a dump, holds a lock on one of the tables.
 create or replace function mrr.begin_copy(p_table etl.source_table, p_batch bigint)
 returns boolean
 language plpgsql
@@ -14,7 +15,10 @@ as $$
 declare
   v_mirror constant text := (p_table).mirror;
 begin
-  if (p_table).key_columns is not null or exists (
+  if (p_table).key_columns is not null or (p_table).needs_rebuild or etl.is_foreign((p_table).source)
+     or exists (select from pg_extension e where e.extname = 'citus') then
+    return false;
+  elsif exists (
     select from etl.settings s
     cross join etl_ext.dblink('headrace_' || (p_table).source, format('select c.reltuples from pg_class c where c.oid = %L::regclass',
                  format('%I.%I', (p_table).source_schema, (p_table).source_name))) r (estimate real)

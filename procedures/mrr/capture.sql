@@ -69,9 +69,11 @@ begin
       end if;
     end loop;
     perform case when v_alone then etl.disconnect_source() else etl.close_snapshots() end;
+    perform etl.leave_sources(v_pipeline);
     update etl.batch b
     set captured_at = coalesce((select max(s.captured_at) from etl.batch_source s where s.batch_id = v_batch), b.captured_at),
-        rows_changed = coalesce((select sum(t.rows_inserted + t.rows_updated + t.rows_deleted) from etl.batch_table t where t.batch_id = v_batch), 0)
+        rows_changed = greatest(b.rows_changed,
+          (select sum(t.rows_inserted + t.rows_updated + t.rows_deleted) from etl.batch_table t where t.batch_id = v_batch))
     where b.batch_id = v_batch;
   exception when query_canceled or others then
     get stacked diagnostics
@@ -82,6 +84,7 @@ begin
     v_steps := etl.fail_steps(v_steps, v_error.sqlstate);
     v_more := false;
     perform etl.disconnect_source();
+    v_error := etl.leave_sources(v_pipeline, v_error);
   end;
   outcome.failure := v_error;
   outcome.steps := (outcome).steps || v_steps;

@@ -12,7 +12,7 @@ declare
   v_is_empty boolean;
   v_rows bigint;
 begin
-  execute format('select not exists (select from mrr.%I)', v_mirror) into v_is_empty;
+  execute format('select not exists (select 1 from mrr.%I limit 1)', v_mirror) into v_is_empty;
   if v_is_empty then
     if (p_table).copied_at is null and exists (select from etl.batch_table t where t.mirror = v_mirror and t.batch_id < p_batch) then
       execute format('insert into stg.%I (_hr_batch, _hr_op) values ($1, ''T'')', v_mirror || '_changes') using p_batch;

@@ -1,6 +1,7 @@
 -- Contract: captures one table into batch p_batch by itself, by comparing it with a fresh snapshot or by its watermark, and
 -- brings the mirror up to the change set. A log table comes here for its copy or comparison only: what its slot delivers is
--- then taken up where this snapshot ends.
+-- then taken up where this snapshot ends. Where a part of the warehouse was restored (needs_rebuild), the change set says
+-- everything anew, since nobody knows what of the mirror dwh has.
 create or replace function mrr.capture_table(p_table etl.source_table, p_batch bigint, p_run_id bigint)
 returns etl.row_counts
 language plpgsql
@@ -33,8 +34,11 @@ begin
   end if;
   if v_is_full then
     update etl.source_table t
-    set copied_at = coalesce(t.copied_at, clock_timestamp()), full_at = clock_timestamp(), needs_resync = false
+    set copied_at = coalesce(t.copied_at, clock_timestamp()), full_at = clock_timestamp(), needs_resync = false, needs_rebuild = false
     where t.source_table_id = (p_table).source_table_id;
+    if (p_table).needs_rebuild then
+      perform stg.write_mirror((p_table).mirror, p_batch);
+    end if;
   end if;
   if v_is_full and (p_table).capture = 'watermark' then
     perform mrr.note_watermark(p_table, p_batch, format('mrr.%I', (p_table).mirror));

@@ -12,10 +12,14 @@ declare
   v_mark text;
   v_snapshot text;
 begin
-  select pg_snapshot_xmin(s.snapshot::pg_snapshot)::text || ':' || r.xid || ':' into strict v_snapshot
-  from etl.batch_source s
-  cross join etl_ext.dblink((p_table).source, 'select pg_current_xact_id()::text') r (xid text)
-  where s.batch_id = p_batch and s.source = (p_table).source;
+  if etl.is_foreign((p_table).source) then
+    v_snapshot := '1:1:'; -- nothing is known to be open; the overlap stands for it
+  else
+    select pg_snapshot_xmin(s.snapshot::pg_snapshot)::text || ':' || r.xid || ':' into strict v_snapshot
+    from etl.batch_source s
+    cross join etl_ext.dblink((p_table).source, 'select pg_current_xact_id()::text') r (xid text)
+    where s.batch_id = p_batch and s.source = (p_table).source;
+  end if;
   execute format('select max(r.%1$I)::text from %2$s r where r.%1$I::text not in (''infinity'', ''Infinity'', ''NaN'')', (p_table).watermark_column, p_relation) into v_mark;
   v_mark := coalesce(v_mark, (select w.mark from etl.watermark w where w.source_table_id = v_id order by w.batch_id desc limit 1));
   if v_mark is not null then

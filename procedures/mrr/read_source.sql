@@ -19,6 +19,9 @@ declare
   v_rows bigint;
   v_total bigint := 0::bigint;
 begin
+  if etl.is_foreign((p_table).source) then
+    return mrr.read_foreign(p_table, p_run_id, p_target, p_batch, p_condition);
+  end if;
   select r.* into v_source
   from etl_ext.dblink(v_connection, format(
     'select greatest(c.reltuples, 0)::bigint, c.relkind = ''r'' and not c.relhassubclass and a.amname = ''heap'' and current_setting(''server_version_num'')::integer >= 140000'

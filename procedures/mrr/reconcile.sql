@@ -41,6 +41,7 @@ begin
       v_error.step := v_table.mirror;
   end;
   perform etl.disconnect_source();
+  v_error := etl.leave_sources(v_table.pipeline, v_error);
   if v_error.sqlstate is not null then
     outcome.failure := v_error;
     outcome.steps := etl.fail_steps(v_steps, v_error.sqlstate);

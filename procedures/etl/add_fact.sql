@@ -1,0 +1,53 @@
+-- requires: etl.fact_columns
+-- Contract: registers a fact table for dwh.load_fact(), or changes it, with the steps that load it; makes the table if it is not there, and
+-- else checks that it has the columns that the routine fills, of the stage's types: equal rows are found by their text form.
+create or replace procedure etl.add_fact(fact text, stage text, dimensions text[] default '{}', key text[] default null)
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_fact etl.fact := (add_fact.fact, add_fact.stage, coalesce(add_fact.dimensions, '{}'), nullif(add_fact.key, '{}'), false);
+  v_wrong text;
+begin
+  select string_agg(x.name, ', ' order by x.name) into v_wrong
+  from unnest(v_fact.dimensions) x (name) where not exists (select from etl.dimension d where d.dimension = x.name);
+  if v_wrong is not null then
+    raise exception using
+      errcode = 'undefined_object',
+      message = format('dimensions of fact %s that are not registered: %s', v_fact.fact, v_wrong),
+      hint = 'Register them first: call etl.add_dimension(…). The registered ones: select dimension from etl.dimension;';
+  end if;
+  perform etl.check_stage(v_fact.stage, coalesce(v_fact.key_columns, '{}')
+    || array(select d.business_key from etl.dimension d where d.dimension = any (v_fact.dimensions)));
+  if to_regclass(v_fact.fact) is null then
+    perform etl.make_fact_table(v_fact);
+    v_fact.is_made := true;
+  else
+    select string_agg(n.name || ' ' || n.type, ', ' order by n.name) into v_wrong
+    from (select c.column_name, c.type_name from etl.stage_columns(v_fact.stage) c where c.column_name = any (etl.fact_columns(v_fact))
+          union all select d.surrogate_key, 'bigint' from etl.dimension d where d.dimension = any (v_fact.dimensions)
+          union all values ('source', 'text'), ('captured_at', 'timestamp with time zone'), ('captured_on', 'date'), ('batch_id', 'bigint')
+          union all select x.* from (values ('fact_key', 'bigint'), ('row_hash', 'bigint')) x (name, type) where v_fact.key_columns is null) n (name, type)
+    where not exists (select from pg_attribute a
+                      where a.attrelid = to_regclass(v_fact.fact) and a.attname = n.name and a.attnum > 0 and not a.attisdropped
+                        and format_type(a.atttypid, null) = n.type);
+    if v_wrong is not null then
+      raise exception using
+        errcode = 'undefined_column',
+        message = format('fact table %s lacks columns: %s', v_fact.fact, v_wrong),
+        hint = 'Add them; or drop the table, and this call makes it.';
+    end if;
+  end if;
+  insert into etl.fact (fact, stage, dimensions, key_columns, is_made)
+  values (v_fact.fact, v_fact.stage, v_fact.dimensions, v_fact.key_columns, v_fact.is_made)
+  on conflict (fact) do update
+  set stage = excluded.stage, dimensions = excluded.dimensions, key_columns = excluded.key_columns;
+  perform etl.add_steps(v_fact.fact, v_fact.stage, 'dwh.load_fact', v_fact.dimensions);
+end
+$$;
+
+comment on procedure etl.add_fact(text, text, text[], text[]) is
+  'Registers a fact table (schema.table) for dwh.load_fact(), with its steps, and makes it if it is missing. stage: its stage function; dimensions: registered dimensions it refers to, whose business keys the stage has; key: columns of the stage that tell one fact, by default none. Raises 42703, 42704, 42883. For the administrator (member of headrace_owner).';
+revoke all on procedure etl.add_fact(text, text, text[], text[]) from public;
