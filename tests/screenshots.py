@@ -25,14 +25,18 @@ def choose(page: Page) -> None:
     page.mouse.move(0, 0)
 
 
+def leave(_page: Page) -> None:
+    """Do nothing."""
+
+
 STATES: dict[str, tuple[str, tuple[int, int], str, Callable[[Page], object]]] = {
-    "sales": ("sales", WIDE, "light", lambda page: None),
+    "sales": ("sales", WIDE, "light", leave),
     "filtered": ("sales", WIDE, "dark", choose),
-    "pipeline": ("pipeline", WIDE, "light", lambda page: None),
-    "failed": ("pipeline", WIDE, "light", lambda page: None),
-    "lineage": ("lineage", WIDE, "light", lambda page: None),
-    "phone": ("sales", PHONE, "light", lambda page: None),
-    "empty": ("sales", WIDE, "light", lambda page: None),
+    "pipeline": ("pipeline", WIDE, "light", leave),
+    "failed": ("pipeline", WIDE, "light", leave),
+    "lineage": ("lineage", WIDE, "light", leave),
+    "phone": ("sales", PHONE, "light", leave),
+    "empty": ("sales", WIDE, "light", leave),
 }
 
 

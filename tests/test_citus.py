@@ -144,7 +144,8 @@ def cloned_warehouse(
 def layout(warehouse: Database) -> dict[str, tuple[str, str | None]]:
     """Return what Citus says of where tables live."""
     rows = warehouse.query(
-        "select logicalrelid::text, case when partmethod = 'h' then 'distributed' when repmodel = 't' then 'reference' end,"
+        "select logicalrelid::text,"
+        " case when partmethod = 'h' then 'distributed' when repmodel = 't' then 'reference' end,"
         " case when partmethod = 'h' then column_to_column_name(logicalrelid, partkey) end"
         " from pg_dist_partition where not logicalrelid in (select inhrelid from pg_inherits)"
     )

@@ -33,7 +33,7 @@ RUN = [
     path
     for path in PAGES
     if path.parent.name == "how-to"
-    or path.name in {"README.md", "tutorial.md", "powerbi.md", "dashboard.md", "backup.md"}
+    or path.name in {"README.md", "backup.md", "dashboard.md", "integrate.md", "powerbi.md", "scale.md", "tutorial.md"}
 ]
 OWN = {  # pages about the reader's own databases
     "README.md",
