@@ -163,3 +163,28 @@ def test_tables_live_where_the_layout_says(sales: Flow) -> None:
         "mrr.products": ("distributed", "id"),
         "mrr.sales": ("distributed", "_hr_id"),
     }
+
+
+def test_a_table_moves_when_the_layout_changes(sales: Flow) -> None:
+    """With its rows, by one call; the next call does nothing; the pipeline goes on."""
+    warehouse = sales.warehouse
+    sales.seed()
+    sales.run()
+    warehouse.execute(
+        "update etl.layout set kind = 'local', distribution_column = null where relation = 'mrr.products';"
+        " insert into etl.layout values ('dwh.sales_by_product', 'reference')"
+    )
+    warehouse.execute("call etl.apply_layout()")
+    moved = layout(warehouse)
+    assert "mrr.products" not in moved
+    assert moved["dwh.sales_by_product"] == ("reference", None)
+    placements = "select shardid, nodename, nodeport from pg_dist_shard_placement order by 1, 2, 3"
+    before = warehouse.query(placements)
+    warehouse.execute("call etl.apply_layout()")
+    assert warehouse.query(placements) == before
+    sales.operational.execute(
+        "update public.products set name = 'Adze' where id = 2; insert into public.sales values (2, 2, 4)"
+    )
+    sales.run()
+    sales.assert_mirrors_equal_source()
+    sales.assert_facts_equal_model()
