@@ -9,7 +9,7 @@ import signal
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -101,10 +101,10 @@ def administrator(dsn: str) -> Iterator[tuple[psycopg.Connection, sql.Identifier
 
 
 def destroy(home: Home, instances: Sequence[Instance], servers: Sequence[machine.Server]) -> None:
-    """Stop the instances and delete their home."""
+    """Stop the instances at once, writing nothing out, and delete their home."""
     for instance in instances:
         with contextlib.suppress(Problem):
-            instance.stop(servers)
+            replace(instance, throwaway=True).stop(servers)
     shutil.rmtree(home.path, ignore_errors=True)
 
 

@@ -24,7 +24,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from db.metadata import PgLsn, metadata
-from migrations import dashboard, jobs, procedures
+from migrations import dashboard, jobs, procedures, roles
 from migrations.script import AS_ADMIN, AS_OWNER, run
 
 LOCK = "select pg_advisory_lock(hashtextextended('headrace: deployment', 0));"
@@ -161,6 +161,8 @@ def run_offline() -> None:
     with context.begin_transaction():
         if not migration.get_current_heads():
             run(ALONE, migration)
+        elif command() == "upgrade":
+            roles.mend(migration)
         if command() == "downgrade" and not context.get_revision_argument():
             run(jobs.NONE + jobs.SYNCHRONISE + AS_ADMIN, migration)
         context.run_migrations()
@@ -187,9 +189,10 @@ def run_online() -> None:
             warehouse_id = jobs.identify(driver) if command() == "downgrade" else None
             if not migration.get_current_heads():
                 run(ALONE, migration)
+            mended = command() == "upgrade" and bool(migration.get_current_heads()) and roles.mend(migration)
             context.run_migrations()
             if is_deployment():
-                deploy(migration, everything=bool(steps))
+                deploy(migration, everything=bool(steps) or mended)
             elif is_removal():
                 run(DROP_VERSION, migration)
                 if warehouse_id:

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -45,16 +46,16 @@ def start(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, ROOT / "bootstrap.py", "bench", *words],
         env={**os.environ, "HEADRACE_HOME": str(home)},
-        capture_output=True, text=True, check=False, timeout=120,
+        capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
-    """Return a home that the servers' user can reach."""
-    for path in (tmp_path, *tmp_path.parents[:2]):
-        path.chmod(0o711)
-    return tmp_path / "home"
+def home() -> Iterator[Path]:
+    """Yield a home that the servers' user can reach: pytest closes its own directories to others, at any time."""
+    with tempfile.TemporaryDirectory(prefix="headrace-bench-") as directory:
+        Path(directory).chmod(0o711)
+        yield Path(directory) / "home"
 
 
 def test_a_small_benchmark_from_end_to_end(home: Path, tmp_path: Path) -> None:

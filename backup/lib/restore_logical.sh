@@ -60,7 +60,10 @@ SQL
 }
 
 # archive_list LAYER: the entries of an archive that are restored.
-archive_list() { pg_restore --list "$STORE/$1" | grep -vE "$NOT_OURS" >"$WORK/$1.list"; }
+archive_list() {
+  pg_restore --list "$STORE/$1" >"$WORK/$1.all" 2>"$WORK/err" || die "$EXIT_FAILED" "nothing was changed: archive $1 cannot be read: $(head -n 1 "$WORK/err")"
+  grep -vE "$NOT_OURS" "$WORK/$1.all" >"$WORK/$1.list"
+}
 
 # data_layers: the archives that hold rows, in this backup.
 data_layers() { manifest "$NAME" layers; }
