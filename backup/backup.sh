@@ -25,6 +25,8 @@ HERE=$(dirname "$(readlink -f "$0")")
 . "$HERE/lib/store.sh"
 # shellcheck source=lib/logical.sh
 . "$HERE/lib/logical.sh"
+# shellcheck source=lib/server.sh
+. "$HERE/lib/server.sh"
 # shellcheck source=lib/physical.sh
 . "$HERE/lib/physical.sh"
 

@@ -24,6 +24,8 @@ HERE=$(dirname "$(readlink -f "$0")")
 . "$HERE/lib/store.sh"
 # shellcheck source=lib/restore_logical.sh
 . "$HERE/lib/restore_logical.sh"
+# shellcheck source=lib/server.sh
+. "$HERE/lib/server.sh"
 # shellcheck source=lib/physical.sh
 . "$HERE/lib/physical.sh"
 # shellcheck source=lib/restore_physical.sh

@@ -14,6 +14,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,9 +39,11 @@ EXTENSIONS = {
 # What only tests need: programs and their packages, extensions and the ends of their packages' names.
 TEST_PROGRAMS: Mapping[str, tuple[str, ...]] = {
     "chromium": ("chromium",),
+    "ip": ("iproute2",),
     "mariadb": ("mariadb-client-core",),
     "mariadbd": ("mariadb-server-core",),
     "mcs": ("mono-mcs", "mono-runtime", "libmono-system-data4.0-cil", "libmono-system-runtime-serialization4.0-cil"),
+    "pgbackrest": ("pgbackrest",),
     "shellcheck": ("shellcheck",),
 }
 TEST_EXTENSIONS = {"mysql_fdw": "-mysql-fdw", "tds_fdw": "-tds-fdw"}
@@ -258,7 +261,9 @@ def install_package(name: str) -> None:
 # ---------------------------------------------------------------------------------------------------------------------
 # Operating system user
 # ---------------------------------------------------------------------------------------------------------------------
-@functools.cache
+MAKING_USER = threading.Lock()  # two useradd at once make two users of one name
+
+
 def os_user() -> pwd.struct_passwd | None:
     """Return the user that runs the servers when this is root, made if missing; None means: as ourselves.
 
@@ -267,16 +272,17 @@ def os_user() -> pwd.struct_passwd | None:
     """
     if os.geteuid() != 0:
         return None
-    with contextlib.suppress(KeyError):
+    with MAKING_USER:
+        with contextlib.suppress(KeyError):
+            return pwd.getpwnam(OS_USER)
+        made = subprocess.run(
+            ["useradd", "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent",
+             "--shell", "/usr/sbin/nologin", OS_USER],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if made.returncode:
+            raise Problem(f"cannot make the user {OS_USER}: {made.stderr.strip()}", f"Make a system user {OS_USER}.")
         return pwd.getpwnam(OS_USER)
-    made = subprocess.run(
-        ["useradd", "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent",
-         "--shell", "/usr/sbin/nologin", OS_USER],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if made.returncode:
-        raise Problem(f"cannot make the user {OS_USER}: {made.stderr.strip()}", f"Make a system user {OS_USER}.")
-    return pwd.getpwnam(OS_USER)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -24,13 +24,13 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from db.metadata import PgLsn, metadata
-from migrations import dashboard, jobs, procedures
+from migrations import dashboard, jobs, procedures, roles
 from migrations.script import AS_ADMIN, AS_OWNER, run
 
 LOCK = "select pg_advisory_lock(hashtextextended('headrace: deployment', 0));"
 TRY_LOCK = LOCK.replace("pg_advisory_lock", "pg_try_advisory_lock")
-# What a first deployment makes reaches the other nodes of a cluster with the tables that are distributed after it: before
-# its commit they would refuse the new owner. Later ones change what is there already. Elsewhere it sets nothing.
+# What a first deployment makes reaches the other nodes of a cluster with the tables that are distributed after it:
+# before its commit they would refuse the new owner. Later ones change what is there. Elsewhere it sets nothing.
 ALONE = "set local citus.enable_ddl_propagation = off;"
 # After the commit, because other nodes of a cluster see a new role only then.
 LAYOUT = """
@@ -39,8 +39,9 @@ do $$ declare v_setting record; begin
     execute format('grant create, connect on database %I to headrace_owner', current_database());
     for v_setting in -- rows are compared by their text form, on other nodes in sessions of the owner
       select s.name, s.value
-      from (values ('datestyle', 'ISO'), ('intervalstyle', 'postgres'), ('timezone', 'UTC'), ('extra_float_digits', '1'),
-                   ('bytea_output', 'hex'), ('xmlbinary', 'base64'), ('xmloption', 'content')) s (name, value)
+      from (values ('datestyle', 'ISO'), ('intervalstyle', 'postgres'), ('timezone', 'UTC'),
+                   ('extra_float_digits', '1'), ('bytea_output', 'hex'),
+                   ('xmlbinary', 'base64'), ('xmloption', 'content')) s (name, value)
     loop
       execute format('alter role headrace_owner set %I = %L', v_setting.name, v_setting.value);
     end loop;
@@ -160,6 +161,8 @@ def run_offline() -> None:
     with context.begin_transaction():
         if not migration.get_current_heads():
             run(ALONE, migration)
+        elif command() == "upgrade":
+            roles.mend(migration)
         if command() == "downgrade" and not context.get_revision_argument():
             run(jobs.NONE + jobs.SYNCHRONISE + AS_ADMIN, migration)
         context.run_migrations()
@@ -186,9 +189,10 @@ def run_online() -> None:
             warehouse_id = jobs.identify(driver) if command() == "downgrade" else None
             if not migration.get_current_heads():
                 run(ALONE, migration)
+            mended = command() == "upgrade" and bool(migration.get_current_heads()) and roles.mend(migration)
             context.run_migrations()
             if is_deployment():
-                deploy(migration, everything=bool(steps))
+                deploy(migration, everything=bool(steps) or mended)
             elif is_removal():
                 run(DROP_VERSION, migration)
                 if warehouse_id:

@@ -87,6 +87,12 @@ class Backups:
         ]
 
 
+def seal(directory: Path) -> None:
+    """Write the checksums of a backup anew, as if it had been made the way it is."""
+    command = "find . -type f ! -name SHA256SUMS | xargs sha256sum > ../sums && mv ../sums SHA256SUMS"
+    subprocess.run(command, shell=True, cwd=directory, check=True)
+
+
 @contextmanager
 def beside(flow: Flow, name: str) -> Iterator[Flow]:
     """Yield the flow to a database of another name on the warehouse's server, which a restore makes."""

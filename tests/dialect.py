@@ -1,8 +1,8 @@
 """Finds in SQL what Citus refuses, or does wrongly, with tables that it spreads over nodes.
 
-It sees every statement that a text holds: SQL, and the static SQL of PL/pgSQL bodies. Statements that routines make at run
-time it does not see; ``executed`` has the server tell them while something runs. Neither knows everything that Citus
-refuses (a join of a table of this session, say): that is what the tests on a real cluster are for.
+It sees every statement that a text holds: SQL, and the static SQL of PL/pgSQL bodies. Statements that routines make at
+run time it does not see; ``executed`` has the server tell them while something runs. Neither knows everything that
+Citus refuses (a join of a table of this session, say): that is what the tests on a real cluster are for.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from psycopg.errors import Diagnostic
 
 from tests import checks
 
-PLPGSQL = re.compile(r"^create or replace (?:function|procedure).*?^(\$\w*\$);", re.MULTILINE | re.DOTALL | re.IGNORECASE)
+PLPGSQL = re.compile(
+    r"^create or replace (?:function|procedure).*?^(\$\w*\$);", re.MULTILINE | re.DOTALL | re.IGNORECASE
+)
 STATEMENT, EXPRESSION = 0, 2  # how PL/pgSQL has a text parsed
 CHANGING = (ast.UpdateStmt, ast.DeleteStmt, ast.MergeStmt, ast.InsertStmt)
 
@@ -180,7 +182,9 @@ def executed(connection: Connection) -> Iterator[list[str]]:
     statements: list[str] = []
 
     def note(message: Diagnostic) -> None:
-        if found := re.search(r"plan:\nQuery Text: (.*?)\n(?=\S[^\n]*\(cost=)", message.message_primary or "", re.DOTALL):
+        if found := re.search(
+            r"plan:\nQuery Text: (.*?)\n(?=\S[^\n]*\(cost=)", message.message_primary or "", re.DOTALL
+        ):
             statements.append(found[1])
 
     connection.execute(

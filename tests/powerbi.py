@@ -41,7 +41,23 @@ SELECTED = re.compile(r"Table\.SelectColumns\(Source, \{([^}]*)\}\)")
 DAX_NOISE = re.compile(r'--[^\n]*|//[^\n]*|/\*.*?\*/|"(?:[^"]|"")*"', re.DOTALL)
 DAX_FIELD = re.compile(rf"({NAME})?\[([^\]]+)\]")
 DAX_WORDS = {"VAR", "RETURN", "IN", "NOT", "TRUE", "FALSE", "ASC", "DESC", "SKIP", "DENSE", "DAY", "MONTH", "YEAR"}
+# Capitalised words of M that are no function of a library, no field and no name that is given: steps, other queries.
+M_NAME = re.compile(r"(?<![\w.\[\"])([A-Z]\w*)\b(?![.\"]| = )")
+M_NOISE = re.compile(r'"(?:[^"]|"")*"|//[^\n]*')
 GRID = 8
+PHONE = 324  # width of the phone's canvas
+# What the visuals that the report uses draw; a field in another role is not shown.
+ROLES = {
+    "actionButton": set(),
+    "cardVisual": {"Data"},
+    "clusteredBarChart": {"Category", "Series", "Y"},
+    "clusteredColumnChart": {"Category", "Series", "Y"},
+    "lineChart": {"Category", "Series", "Y"},
+    "pivotTable": {"Rows", "Columns", "Values"},
+    "slicer": {"Values"},
+    "tableEx": {"Values"},
+    "textbox": set(),
+}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -238,6 +254,8 @@ def model_findings(model: Model) -> Iterator[str]:
         if name not in model.tables:
             yield f"a role filters {name}, which is no table"
         yield from (f"the filter of {name}: {finding}" for finding in dax_findings(model, dax))
+    for name, query in model.expressions.items():
+        yield from (f"{name}: {word} is no step and no query" for word in unknown_words(model, query))
 
 
 def table_findings(model: Model, name: str, table: Table) -> Iterator[str]:
@@ -253,8 +271,15 @@ def table_findings(model: Model, name: str, table: Table) -> Iterator[str]:
         yield from (f"{name}: {hierarchy} has no {level}" for level in levels if level not in table.columns)
 
 
+def unknown_words(model: Model, query: str) -> set[str]:
+    """Return what a piece of M calls by a name that it does not make and that is no other query."""
+    steps = re.findall(r"^\s*(\w+) =", query, re.MULTILINE)
+    return set(M_NAME.findall(M_NOISE.sub("", SOURCE.sub("Warehouse", query)))) - {*steps, *model.expressions}
+
+
 def query_findings(model: Model, table: Table) -> Iterator[str]:
     """Yield what in a table's M does not fit its columns, or the rest of the model."""
+    yield from (f"its query calls {word}, which is no step and no query" for word in unknown_words(model, table.query))
     if not table.relation:
         yield "its query names no table of the warehouse"
     selected = SELECTED.search(table.query)
@@ -382,12 +407,13 @@ def report_findings(model: Model, files: Files) -> Iterator[str]:
     filter_names = [f["name"] for f in filters]
     yield from (f"two filters are called {name}" for name in set(filter_names) if filter_names.count(name) > 1)
     for name, page in pages.items():
-        visuals = {
-            path.parent.name: document
-            for path, document in documents.items()
-            if path.name == "visual.json" and path.parts[-4] == name
-        }
+        folder = REPORT / "pages" / name / "visuals"
+        on_page = {path: document for path, document in documents.items() if folder in path.parents}
+        visuals = {path.parent.name: doc for path, doc in on_page.items() if path.name == "visual.json"}
+        phone = {path.parent.name: doc["position"] for path, doc in on_page.items() if path.name == "mobile.json"}
         yield from (f"{name}: {finding}" for finding in page_findings(name, page, visuals))
+        yield from (f"{name} on a phone: {finding}" for finding in layout_findings(PHONE, None, phone, 1))
+        yield from (f"{name} on a phone: {visual} is not there" for visual in visuals.keys() - phone.keys())
 
 
 def resource_findings(report: dict[str, Any], files: Files) -> Iterator[str]:
@@ -403,9 +429,12 @@ def resource_findings(report: dict[str, Any], files: Files) -> Iterator[str]:
 
 
 def projection_findings(document: dict[str, Any]) -> Iterator[str]:
-    """Yield the projections whose reference is not the name of their field."""
-    for role in document.get("visual", {}).get("query", {}).get("queryState", {}).values():
-        for projection in role["projections"]:
+    """Yield the roles that a visual does not have, and the references that are not the name of their field."""
+    visual = document.get("visual", {})
+    for role, state in visual.get("query", {}).get("queryState", {}).items():
+        if role not in ROLES.get(visual["visualType"], set()):
+            yield f"a {visual['visualType']} has no role {role}"
+        for projection in state["projections"]:
             ((_, table, name),) = fields(projection["field"], {})
             if projection["queryRef"] != f"{table}.{name}":
                 yield f"{projection['queryRef']} refers to {table}.{name}"
@@ -428,18 +457,21 @@ def page_findings(name: str, page: dict[str, Any], visuals: Mapping[str, dict[st
             container, "title", "text"
         ):
             yield f"{folder} has no title"
-    yield from layout_findings(page, {folder: visual["position"] for folder, visual in visuals.items()})
+    positions = {folder: visual["position"] for folder, visual in visuals.items()}
+    yield from layout_findings(page["width"], page["height"], positions, GRID)
 
 
-def layout_findings(page: dict[str, Any], positions: Mapping[str, dict[str, int]]) -> Iterator[str]:
+def layout_findings(
+    width: int, height: int | None, positions: Mapping[str, dict[str, int]], grid: int
+) -> Iterator[str]:
     """Yield the visuals that are off the grid, outside of the page, on top of each other, or reached out of turn."""
     boxes = {
         folder: (at["x"], at["y"], at["x"] + at["width"], at["y"] + at["height"]) for folder, at in positions.items()
     }
     for folder, (left, top, right, bottom) in boxes.items():
-        if any(edge % GRID for edge in (left, top, right, bottom)):
+        if any(edge % grid for edge in (left, top, right, bottom)):
             yield f"{folder} is off the grid"
-        if left < 0 or top < 0 or right > page["width"] or bottom > page["height"]:
+        if left < 0 or top < 0 or right > width or bottom > (height or bottom):
             yield f"{folder} is outside of the page"
     for (one, a), (other, b) in itertools.combinations(boxes.items(), 2):
         if a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]:
@@ -493,13 +525,20 @@ def files(project: Path = PROJECT) -> dict[Path, str]:
     }
 
 
+def renew(comments: Comments, project: Path = PROJECT) -> list[Path]:
+    """Bring the descriptions in the model up to the comments; return the files that changed."""
+    changed = []
+    for path, text in files(project).items():
+        if path.suffix == ".tmdl" and (new := described(text, comments)) != text:
+            (project / path).write_text(new, encoding="utf-8")
+            changed.append(path)
+    return changed
+
+
 def main() -> int:
     """Renew the descriptions in the model from the comments on standard input."""
-    comments = read_comments(sys.stdin)
-    for path, text in files().items():
-        if path.suffix == ".tmdl" and (new := described(text, comments)) != text:
-            (PROJECT / path).write_text(new, encoding="utf-8")
-            print(f"renewed {path}")
+    for path in renew(read_comments(sys.stdin)):
+        print(f"renewed {path}")
     return 0
 
 

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -431,6 +432,28 @@ def test_a_taken_port_says_who_has_it_and_which_flag_helps(empty: Installation) 
         text = complaint(empty.up())
     assert f"process {os.getpid()} " in text
     assert "--op-port" in text
+
+
+def test_the_servers_user_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+
+    def add(*_: object, **__: object) -> Done:
+        time.sleep(0.1)
+        made.append(machine.OS_USER)
+        return Done([], 0)
+
+    def find(name: str) -> str:
+        if name not in made:
+            raise KeyError(name)
+        return name
+
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr("db.machine.subprocess.run", add)
+    monkeypatch.setattr("db.machine.pwd.getpwnam", find)
+    with ThreadPoolExecutor() as pool:
+        found: list[object] = [*pool.map(lambda _: machine.os_user(), range(4))]
+    assert found == [machine.OS_USER] * 4
+    assert made == [machine.OS_USER]
 
 
 def test_two_instances_need_two_ports(empty: Installation) -> None:

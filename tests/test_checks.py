@@ -289,7 +289,7 @@ def test_dry_run(sales: Flow) -> None:
     sales.warehouse.execute("call etl.add_check('sales', 'w', 'warn', 'select 1')")
     sales.operational.execute("insert into public.sales values (1, 1, 5)")
     tables = ("mrr.sales", "stg.sales_changes", "dwh.fact_sales", "dwh.sales_by_day", "etl.batch", "stg.quarantine")
-    question = " union all ".join(f"select '{table}', t::text from {table} as t" for table in tables)
+    question = " union all ".join(f"select '{table}', t::text from {table} as t" for table in tables) + " order by 1, 2"
     before = sales.warehouse.query(question)
     sales.run(dry_run=True)
     assert sales.warehouse.query(question) == before

@@ -468,6 +468,8 @@ def test_a_failed_run_is_what_the_eye_meets_first(filled: Flow, browser: Browser
         assert error[1].splitlines()[0] in text
         assert page.locator("#runs tr.bad").count() == 1
         assert page.evaluate(CONTRAST) == []
+        page.set_viewport_size({"width": 390, "height": 800})
+        assert page.evaluate("document.scrollingElement.scrollWidth - innerWidth") <= 0
 
 
 def test_pipeline_view_shows_what_the_log_says(filled: Flow, browser: Browser, tmp_path: Path) -> None:

@@ -30,7 +30,10 @@ PAGES = sorted(
     path for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")) if path != ROOT / "docs/reference.md"
 )
 RUN = [
-    path for path in PAGES if path.parent.name == "how-to" or path.name in {"README.md", "tutorial.md", "powerbi.md"}
+    path
+    for path in PAGES
+    if path.parent.name == "how-to"
+    or path.name in {"README.md", "backup.md", "dashboard.md", "integrate.md", "powerbi.md", "scale.md", "tutorial.md"}
 ]
 OWN = {  # pages about the reader's own databases
     "README.md",
@@ -112,7 +115,13 @@ class World:
         done = subprocess.run(
             words,
             input=given or "",
-            env={**os.environ, **FLUSHED, **self.environment, "HEADRACE_HOME": str(self.home.path)},
+            env={
+                **os.environ,
+                **FLUSHED,
+                **self.environment,
+                "HEADRACE_HOME": str(self.home.path),
+                "HEADRACE_BACKUP_DIR": str(self.home.path / "backups"),
+            },
             cwd=self.directory,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -161,9 +170,15 @@ def demo(
         home.prepare()
         home.keep(Choices(source=operational.dsn, warehouse=warehouse.dsn))
         runner = warehouse.dsn_of("headrace_runner", warehouse.server.passwords["headrace_runner"])
-        world = World(home, checkout, warehouse, {"postgresql://headrace_runner@dwh.example.com/warehouse": runner})
+        copy = warehouse.server.database(f"{warehouse.name}_copy")
+        dsns = {
+            "postgresql://headrace_runner@dwh.example.com/warehouse": runner,
+            "postgresql://admin@dwh.example.com/warehouse_copy": copy.dsn,
+        }
+        world = World(home, checkout, warehouse, dsns)
         yield world
         world.stop_jobs(delete=True)
+        warehouse.execute(f"drop database if exists {copy.name} with (force)")
 
 
 SHOP = """
@@ -291,6 +306,7 @@ def test_commands_of_bootstrap_exist() -> None:
     commands = bootstrap.parser()._subparsers
     assert commands is not None
     known = {name: sub.format_help() for name, sub in commands._group_actions[0].choices.items()}  # type: ignore[union-attr]
+    known |= {name: (ROOT / "backup" / f"{name}.sh").read_text(encoding="utf-8") for name in bootstrap.SCRIPTS}
     known["bench"] = bench.parser().format_help()
     assert {(page, command, flag) for page, command, flag in named if flag not in known.get(command, "-")} == set()
 
@@ -307,6 +323,7 @@ def test_routines_that_pages_name_exist(warehouse: Database) -> None:
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
         made = set(re.findall(r"create (?:or replace )?(?:function|procedure|table|view) (\w+\.\w+)", text))
+        made |= set(re.findall(r"etl\.create_stage\('(\w+\.\w+)'", text))
         named = set(re.findall(r"\b((?:etl|mrr|stg|dwh)\.\w+)\(", text))
         assert named - made <= known, f"{page.name} names {sorted(named - made - known)}"
 

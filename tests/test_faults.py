@@ -181,12 +181,15 @@ def test_connection_notices_a_dead_peer(source: Flow) -> None:
         )
     )
     assert {"connect_timeout", "keepalives_idle", "keepalives_interval", "keepalives_count"} <= options.keys()
-    assert (options["tcp_user_timeout"], options["options"].split(" -c ")[0]) == ("60000", "-c lock_timeout=30s")
-    at_source = "select setting from pg_catalog.pg_settings where name like 'tcp%' order by name"
+    assert options["tcp_user_timeout"] == "60000"
+    at_source = (
+        "select setting from pg_catalog.pg_settings where name like 'tcp%' or name ~ '^(lock|statement)_timeout'"
+        " order by name"
+    )
     asked = source.warehouse.query(
         "select r.setting from etl_ext.dblink(etl.connect_source('op'), %s) r (setting text)", [at_source]
     )
-    assert asked == [("3",), ("30",), ("10",), ("60000",)]
+    assert asked == [("30000",), ("3600000",), ("3",), ("30",), ("10",), ("60000",)]
 
 
 @pytest.mark.parametrize("ends", [True, False], ids=["that ends", "that stays"])
@@ -208,6 +211,18 @@ def test_migration_locks_a_source_table(sales: Flow, ends: bool) -> None:
         assert [sqlstate for sqlstate, *_ in errors(sales)] == ["55P03"] * 3
         assert sales.warehouse.value("select failures from etl.pipeline where pipeline = 'sales'") == 0
         sales.run()
+    assert_all_arrived(sales)
+
+
+def test_source_takes_too_long(sales: Flow) -> None:
+    """The source's own statement_timeout, which the connection sets, ends a run that waits for one answer too long."""
+    sales.seed()
+    set_source(sales, options="-c statement_timeout=400ms")
+    with locked(sales.operational, "public.sales"), raises("57014", message="statement timeout"):
+        sales.run()
+    assert runs(sales) == ["canceled"]
+    assert [(sqlstate, step) for sqlstate, step, _ in errors(sales)] == [("57014", "sales")]
+    sales.run()
     assert_all_arrived(sales)
 
 
@@ -336,16 +351,29 @@ def test_launcher_of_pg_cron_is_killed(cron: Database) -> None:
     assert cron.query("select jobname from cron.job") == [("kept",)]
 
 
-def test_launcher_of_pg_cron_is_ended(cron: Database, spare_warehouse: Spare) -> None:
-    """Ended by pg_terminate_backend, it comes back with its jobs when the server is started again, if not before."""
+SEEN = (
+    "select s.scheduler_is_up, s.next_run_at is not null, m.value from etl.status s left join etl.metrics m"
+    " on m.name = 'headrace_scheduler_up' and m.labels ->> 'pipeline' = s.pipeline where s.pipeline = 'sales'"
+)
+
+
+def test_launcher_of_pg_cron_is_ended(mortal: Flow, cron: Database, spare_warehouse: Spare) -> None:
+    """Ended by pg_terminate_backend, it is missed at once; the server's next start brings it back."""
+    login(spare_warehouse.server, "headrace_monitor")
     cron.execute("select cron.schedule('kept', '17 3 * * *', 'select 1')")
     old = wait_until(lambda: cron.query(LAUNCHER), what="the launcher")
-    cron.execute("select pg_catalog.pg_terminate_backend(%s)", [old[0][0]])
+    with mortal.warehouse.connect("headrace_monitor") as monitor:
+        assert monitor.execute(SEEN).fetchall() == [(True, True, 1)]
+        cron.execute("select pg_catalog.pg_terminate_backend(%s, 10000)", [old[0][0]])
+        gone = monitor.execute(SEEN).fetchall()
+        assert gone == [(False, False, 0)] or cron.query(LAUNCHER) not in ([], old)
     cron.close()
+    mortal.warehouse.close()
     spare_warehouse.stop()
     spare_warehouse.start()
     wait_until(lambda: asked(cron, LAUNCHER) not in ([], old), what="another launcher")
     assert cron.query("select jobname from cron.job") == [("kept",)]
+    assert mortal.warehouse.query(SEEN) == [(True, True, 1)]
 
 
 def test_warehouse_is_killed_while_a_job_runs(cron: Database, spare_warehouse: Spare) -> None:
@@ -360,6 +388,72 @@ def test_warehouse_is_killed_while_a_job_runs(cron: Database, spare_warehouse: S
     cron.close()
     spare_warehouse.start()
     assert cron.query("select jobname from cron.job") == [("long",)]
+
+
+RIGHTS = """
+    select 'database', datname::text, a.grantee::regrole::text, a.privilege_type
+    from pg_catalog.pg_database, pg_catalog.aclexplode(datacl) a where datname = current_database()
+    union all
+    select 'schema', nspname::text, a.grantee::regrole::text, a.privilege_type
+    from pg_catalog.pg_namespace, pg_catalog.aclexplode(nspacl) a
+    union all
+    select 'relation', oid::regclass::text, a.grantee::regrole::text, a.privilege_type
+    from pg_catalog.pg_class, pg_catalog.aclexplode(relacl) a
+    union all
+    select 'routine', oid::regprocedure::text, a.grantee::regrole::text, a.privilege_type
+    from pg_catalog.pg_proc, pg_catalog.aclexplode(proacl) a
+    union all
+    select 'type', oid::regtype::text, a.grantee::regrole::text, a.privilege_type
+    from pg_catalog.pg_type, pg_catalog.aclexplode(typacl) a
+    union all
+    select 'default', concat_ws(' ', defaclnamespace::regnamespace, defaclobjtype), a.grantee::regrole::text,
+           a.privilege_type
+    from pg_catalog.pg_default_acl, pg_catalog.aclexplode(defaclacl) a
+    order by 1, 2, 3, 4
+"""
+
+
+def test_roles_are_dropped_by_force(mortal: Flow, spare_warehouse: Spare) -> None:
+    """Dropped with all their rights, the roles are made anew by the next deployment, and the jobs go on."""
+    wh = mortal.warehouse
+    job = f"headrace:{wh.value('select etl.warehouse_id()')}:run"
+    alembic(wh.dsn, command.upgrade, "head")
+    before = wh.query(RIGHTS)
+    for role in ("headrace_runner", "headrace_monitor", "headrace_reader"):
+        assert any(grantee == role for _, _, grantee, _ in before)
+        wh.execute(f"drop owned by {role}; drop role {role}")
+    wh.execute("call etl.run('sales')")
+    assert_all_arrived(mortal)
+    alembic(wh.dsn, command.upgrade, "head")
+    assert wh.query(RIGHTS) == before
+    login(spare_warehouse.server, "headrace_runner", "headrace_monitor", "headrace_reader")
+    for role, question in (("runner", "call etl.run('sales')"), ("monitor", "table etl.status")):
+        with wh.connect(f"headrace_{role}") as session:
+            session.execute(question)
+    mortal.operational.execute("insert into public.sales values (1, 1, 12)")
+    mended = wh.value("select max(run_id) from etl.run_log")
+    cron = spare_warehouse.server.database(spare_warehouse.name)
+    assert cron.query("select username, active from cron.job where jobname = %s", [job]) == [("headrace_runner", True)]
+    wait_until(
+        lambda: wh.query(
+            "select from etl.run_log where started_from = 'pg_cron' and status = 'succeeded' and run_id > %s", [mended]
+        ),
+        timeout=130,
+        what="a run that pg_cron starts",
+    )
+    without_jobs(spare_warehouse)
+    cron.close()
+    wait_until(lambda: not wh.query("select from etl.run_log where status = 'running'"), what="the end of that run")
+    mortal.run()
+    assert_all_arrived(mortal)
+
+
+def test_rights_of_a_role_are_dropped(mortal: Flow) -> None:
+    """The role stays and its rights are gone: the next deployment grants them again."""
+    before = mortal.warehouse.query(RIGHTS)
+    mortal.warehouse.execute("drop owned by headrace_runner")
+    alembic(mortal.warehouse.dsn, command.upgrade, "head")
+    assert mortal.warehouse.query(RIGHTS) == before
 
 
 def test_job_role_cannot_be_dropped_by_mistake(sales: Flow) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import SOURCE_ROLE
 from tests.mariadb import ACCOUNT, PASSWORD, MariaDB, mariadb, missing, quote
-from tests.support import Database, Flow, locked, raises, waiting_for_lock
+from tests.support import BackgroundRun, Database, Flow, locked, raises, waiting_for_lock
 
 PIPELINE = "others"
 
@@ -481,6 +481,48 @@ def test_two_sources_in_one_pipeline(source: Flow, maria: MariaDB) -> None:
     ]
 
 
+def test_a_connection_that_breaks_between_two_tables(source: Flow, maria: MariaDB) -> None:
+    """The batch fails as a whole, so that its tables do not come from two snapshots; the next one is whole again."""
+    crm, operational = source.warehouse, source.operational
+    wire(crm, "mysql_fdw")
+    add_source(crm, maria)
+    operational.execute("create table public.between (id int primary key)")
+    for table in ("first", "last"):
+        maria.execute(f"create table {table} (id int primary key); insert into {table} values (1)")
+    add(crm, "shop.first")
+    source.add_table("public.between", PIPELINE)
+    add(crm, "shop.last")
+    with locked(operational, "public.between"):
+        working = source.start(PIPELINE)
+        waiting_for_lock(operational, "public.between")
+        for (number,) in maria.execute("select id from information_schema.processlist where user = 'headrace_source'"):
+            maria.execute(f"kill {number}")
+        maria.execute("insert into last values (2); insert into first values (2)")
+    with raises("08006", message="failed in step last"):
+        working.finish()
+    assert crm.query("select * from mrr.first") == crm.query("select * from mrr.last") == []
+    assert crm.value("select failures from etl.pipeline where pipeline = %s", [PIPELINE]) == 1
+    run(crm)
+    assert (
+        crm.query("select id from mrr.first order by 1")
+        == crm.query("select id from mrr.last order by 1")
+        == [(1,), (2,)]
+    )
+
+
+def test_two_pipelines_read_one_source_at_once(crm: Database, maria: MariaDB) -> None:
+    """Each has its own snapshot, and neither hinders the other from taking it."""
+    for table in ("a", "b"):
+        maria.execute(f"create table {table} (id int primary key)")
+        add(crm, f"shop.{table}", pipeline=table)
+    for number in range(8):
+        maria.execute(f"insert into a values ({number}); insert into b values ({number})")
+        for working in [BackgroundRun(crm.connect(), f"call etl.run('{table}')") for table in ("a", "b")]:
+            working.finish()
+    assert crm.query("select status, count(*) from etl.run_log group by 1") == [("succeeded", 16)]
+    assert crm.value("select count(*) from mrr.a") == crm.value("select count(*) from mrr.b") == 8
+
+
 def test_nothing_stays_open_at_the_source(crm: Database, maria: MariaDB) -> None:
     """After a run, good or bad, a comparison and a check, no lock of the session keeps the owner waiting."""
     maria.execute("create table t (id int primary key, at int); insert into t values (1, 1)")
@@ -559,12 +601,13 @@ def test_the_password_is_never_shown(crm: Database, maria: MariaDB) -> None:
 def test_masks(crm: Database, maria: MariaDB) -> None:
     """Dropped columns are not read, and the others are masked on arrival, whatever their type."""
     maria.execute(
-        "create table people (id int primary key, email varchar(50), phone varchar(50), born datetime, photo blob);"
-        " insert into people values (1, 'ada@example.com', '555', '1985-12-10 01:02:03', x'ff'), (2, null, null,"
-        " null, null)"
+        "create table people (id int primary key, email varchar(50), phone varchar(50), born datetime, photo blob,"
+        " flags bit(8)); insert into people values (1, 'ada@example.com', '555', '1985-12-10 01:02:03', x'ff', b'1'),"
+        " (2, null, null, null, null, null)"
     )
     maria.execute("set global log_output = 'TABLE', general_log = on; truncate mysql.general_log")
-    add(crm, "shop.people", drop_columns="{phone}", hash_columns="{email,photo}", truncate_columns='{"born": 4}')
+    masks = {"drop_columns": "{phone}", "hash_columns": "{email,photo,flags}", "truncate_columns": '{"born": 4}'}
+    add(crm, "shop.people", columns='{"flags": "bytea"}', **masks)
     run(crm)
     maria.execute("set global general_log = off")
     read = [
@@ -573,9 +616,9 @@ def test_masks(crm: Database, maria: MariaDB) -> None:
     assert any("`email`" in text for text in read)
     assert not any("phone" in text for text in read)
     assert crm.query(
-        r"select id, email = etl.mask_hash('ada@example.com'), photo = etl.mask_hash('\xff'), born from mrr.people"
-        r" order by 1"
-    ) == [(1, True, True, "1985"), (2, None, None, None)]
+        r"select id, email = etl.mask_hash('ada@example.com'), photo = etl.mask_hash('\xff'), born,"
+        r" flags = etl.mask_hash('\x01') from mrr.people order by 1"
+    ) == [(1, True, True, "1985", True), (2, None, None, None, None)]
     run(crm)
     assert crm.value("select count(*) from etl.batch_table") == 1
 
@@ -693,6 +736,20 @@ def test_names(crm: Database, maria: MariaDB) -> None:
     ) == [("id",)]
     with raises("42P01", message="source crm has no table shop.nix"):
         add(crm, "shop.nix")
+
+
+def test_a_foreign_table_of_ones_own_over_mariadb(crm: Database, maria: MariaDB) -> None:
+    """The names are then those of the foreign table here, and its columns those that count."""
+    maria.execute("create table t (id int primary key, shape point, n int); insert into t values (1, point(1, 2), 7)")
+    crm.execute(
+        "create schema mine; grant usage on schema mine to headrace_owner; create foreign table mine.points"
+        " (id int, n bigint) server crm options (dbname 'shop', table_name 't')"
+    )
+    add(crm, "mine.points", key="{id}")
+    run(crm)
+    run(crm)
+    assert crm.query("select id, n from mrr.points") == [(1, 7)]
+    assert crm.query("select * from etl.check_source('crm')") == []
 
 
 def test_remove_source(crm: Database, maria: MariaDB) -> None:

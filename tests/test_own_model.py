@@ -277,6 +277,16 @@ def test_the_example(source: Flow) -> None:
         assert reader.execute("select branch_id from dwh.metric_transactions where day = '2026-01-01'").fetchall() == [
             (2,)
         ]
+    assert {
+        ("op.public.pgbench_history", "source"),
+        ("mrr.pgbench_history", "mirror"),
+        ("stg.transaction", "stage"),
+        ("dwh.dim_account", "dimension"),
+        ("dwh.fact_transaction", "fact"),
+        ("dwh.metric_transactions", "metric"),
+    } <= set(source.warehouse.query("select node, kind from dwh.metric_lineage_node"))
+    assert ("bank",) in source.warehouse.query("select pipeline from dwh.metric_pipeline")
+    assert "dwh.fact_transaction" in str(source.warehouse.value("select dwh.dashboard()"))
     play(source.warehouse, EXAMPLE / "drop.sql")
     assert contents(source.warehouse) == before
     play(source.warehouse, EXAMPLE / "star.sql")

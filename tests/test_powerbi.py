@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable, Iterator
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +21,15 @@ from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT7
 
 from tests import powerbi
-from tests.conftest import ROOT
+from tests.conftest import ROOT, SAMPLE, register
 from tests.powerbi import MODEL, REPORT, Model
-from tests.support import Database, Flow, Row
+from tests.support import Database, Row
 
 SCHEMAS = ROOT.parent / "shared/powerbi-schemas"
 ADDRESS = "https://developer.microsoft.com/json-schemas/"
 TABLES = MODEL / "tables"
 CARD = REPORT / "pages/overview/visuals/units_card/visual.json"
+PHONE = CARD.with_name("mobile.json")
 TABLE = REPORT / "pages/products/visuals/products_table/visual.json"
 BAR = REPORT / "pages/products/visuals/top_products/visual.json"
 
@@ -85,6 +88,7 @@ def test_json_fits_the_schemas() -> None:
         (REPORT.parent / "definition.pbir", '"byPath"', '"path"', "'path' was unexpected"),
         (REPORT.parent / ".platform", '"logicalId"', '"id"', "'logicalId' is a required property"),
         (MODEL.parent / "definition.pbism", '"version": "4.0",', "", "'version' is a required property"),
+        (PHONE, '"position"', '"place"', "'position' is a required property"),
         (Path("Headrace.pbip"), '"artifacts"', '"artefacts"', "'artefacts' was unexpected"),
     ],
 )
@@ -131,6 +135,9 @@ def test_model_and_report_fit_together() -> None:
         (TABLES / "fact_sales.tmdl", "[captured_at] >= Start", "[sold_at] >= Start", "reads [sold_at], which"),
         (TABLES / "fact_sales.tmdl", "sourceExpression =\n", "sourceExpression =\n\t\t\t// No.\n", "policy loads"),
         (MODEL / "expressions.tmdl", "expression RangeEnd", "expression RangeStop", "not use the parameter RangeEnd"),
+        (MODEL / "expressions.tmdl", "expression Server", "expression Host", "Warehouse: Server is no step"),
+        (MODEL / "expressions.tmdl", "expression Warehouse", "expression Dwh", "query calls Warehouse, which"),
+        (TABLES / "metric_run.tmdl", "FirstN(Table.Sort(Columns", "FirstN(Table.Sort(Sorted", "its query calls Sorted"),
         (TABLES / "dim_date.tmdl", "sortByColumn: 'Month number'", "sortByColumn: No", "is sorted by No, which is no"),
         (TABLES / "dim_date.tmdl", "\t\t\tcolumn: Year", "\t\t\tcolumn: Annum", "Calendar has no Annum"),
         (MODEL / "relationships.tmdl", "dim_date.Day", "dim_date.Date", "dim_date[Date], which is no column"),
@@ -139,9 +146,12 @@ def test_model_and_report_fit_together() -> None:
         (CARD, '"Property": "Units"', '"Property": "Unit"', "Measure fact_sales[Unit] is not in the model"),
         (CARD, '"queryRef": "fact_sales.Units"', '"queryRef": "x.Units"', "x.Units refers to fact_sales.Units"),
         (CARD, '"name": "units_card"', '"name": "card"', "units_card is called card"),
+        (CARD, '"Data": {', '"Values": {', "a cardVisual has no role Values"),
         (CARD, '"x": 24', '"x": 25', "units_card is off the grid"),
         (CARD, '"x": 24', '"x": 64', "overlap"),
         (CARD, '"x": 24', '"x": 1200', "units_card is outside of the page"),
+        (PHONE, '"x": 0', '"x": 20', "on a phone: lines_card and units_card overlap"),
+        (PHONE, '"x": 0', '"x": 200', "overview on a phone: units_card is outside of the page"),
         (CARD, '"altText"', '"alternative"', "units_card has no alternative text"),
         (CARD, '"text"', '"words"', "units_card has no title"),
         (CARD, '"tabOrder": 4000', '"tabOrder": 0', "two visuals have the same tab order"),
@@ -173,6 +183,77 @@ def test_what_does_not_fit_is_found(path: Path, old: str, new: str, finding: str
     assert finding in "\n".join(findings(with_change(path, old, new)))
 
 
+def test_a_visual_that_a_phone_does_not_show_is_found() -> None:
+    files = powerbi.files()
+    del files[PHONE]
+    assert findings(files) == ["overview on a phone: units_card is not there"]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# A warehouse
+# ---------------------------------------------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def shop(
+    cloned_operational: Callable[[], AbstractContextManager[Database]],
+    cloned_warehouse: Callable[[], AbstractContextManager[Database]],
+) -> Iterator[Database]:
+    """Yield a warehouse with a year of sales, and what happens to customers and products in a year.
+
+    What the model imports is there as temporary views: one per table, and ``sold``, the facts with what the model's
+    relationships bring to them. Tests take back what they change.
+    """
+    with cloned_operational() as op, cloned_warehouse() as wh:
+        flow = register(op, wh, *SAMPLE)
+        op.execute("call public.generate(rows => 3000, seed => 7)")
+        flow.run()
+        op.execute(YEAR_AT_THE_SOURCE)
+        flow.run()
+        wh.execute(YEAR_IN_THE_WAREHOUSE)
+        import_model(wh)
+        yield wh
+
+
+YEAR_AT_THE_SOURCE = """
+    update public.customers set country = 'Norway' where id % 5 = 0;
+    update public.customers set name = name || ' jr.', country = null where id = 7;
+    update public.products set name = 'The ' || name where id % 3 = 0;
+    update public.products set groupname = 'Odds' where id % 4 = 0;
+    delete from public.customers where id = 9;
+    delete from public.products where id = 5;
+    delete from public.sales where qty > 6;
+    insert into public.sales select n % 40, n % 25, 1 + n % 3 from generate_series(1, 600) n;
+"""
+YEAR_IN_THE_WAREHOUSE = """
+    create temporary table moved as
+    select sale_key, captured_on - (sale_key % 300)::int as day, make_interval(days => (sale_key % 300)::int) as by
+    from dwh.fact_sales;
+    select dwh.ensure_partition('dwh.fact_sales', d.day), dwh.fill_dim_date(d.day)
+    from (select distinct day from moved) d;
+    update dwh.fact_sales f set captured_on = m.day, captured_at = f.captured_at - m.by
+    from moved m where m.sale_key = f.sale_key;
+    select dwh.recount_sales();
+"""
+
+
+def import_model(wh: Database) -> None:
+    """Make the views of what the model imports."""
+    model = Model.of(powerbi.files())
+    for name, table in model.tables.items():
+        wh.execute(f"create temporary view {name} as {table.sql}")
+    joins = "\n".join(
+        f'join {to} on {to}."{to_column}" = fact_sales."{column}"'
+        for (table, column), (to, to_column) in model.relationships
+        if table == "fact_sales"
+    )
+    columns = [
+        f'{name}."{column}"'
+        for name in ("dim_date", "dim_customer", "dim_product")
+        for column in model.tables[name].columns
+        if not column.endswith("_key")
+    ]
+    wh.execute(f"create temporary view sold as select {', '.join(columns)}, qty from fact_sales {joins}")
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # The database
 # ---------------------------------------------------------------------------------------------------------------------
@@ -190,43 +271,54 @@ def with_faults(database: Database, faults: Iterable[str]) -> Iterator[str]:
             yield fault
 
 
-def test_every_column_is_one_of_the_database(warehouse: Database) -> None:
+def test_every_column_is_one_of_the_database(shop: Database) -> None:
     """It has the type and the comment that the database has, and headrace_reader may read it."""
     files = powerbi.files()
     model = Model.of(files)
-    said = comments(warehouse)
-    assert list(powerbi.database_findings(model, said)) == []
-    for path, text in files.items():
-        assert path.suffix != ".tmdl" or powerbi.described(text, said) == text, f"{path}: renew its descriptions"
-    with warehouse.connect("headrace_reader") as reader:
+    assert list(powerbi.database_findings(model, comments(shop))) == []
+    with shop.connect("headrace_reader") as reader:
         for table in model.tables.values():
             reader.execute(f"{table.sql} limit 0".encode())
 
 
-def test_a_column_that_is_not_of_the_database_is_found(warehouse: Database) -> None:
+def test_a_column_that_is_not_of_the_database_is_found(shop: Database) -> None:
     model = Model.of(powerbi.files())
     faults = {
         "comment on column dwh.fact_sales.qty is 'Pieces.'": "description of fact_sales[qty] is not the comment of",
         "comment on table dwh.dim_date is 'Days.'": "the description of dim_date is not the comment of dwh.dim_date",
         "alter table dwh.dim_date rename quarter to q": "is dwh.dim_date.quarter, which is not there",
-        "alter table dwh.dim_date alter iso_week type text": "[ISO week] is a int64, dwh.dim_date.iso_week a text",
-        "drop table dwh.country_access": "country_access is loaded from dwh.country_access, which is not there",
+        "drop view pg_temp.dim_date cascade; alter table dwh.dim_date alter iso_week type text": "is a int64, dwh",
+        "drop table dwh.country_access cascade": "country_access is loaded from dwh.country_access, which is not there",
     }
-    for fault in with_faults(warehouse, faults):
-        assert faults[fault] in "\n".join(powerbi.database_findings(model, comments(warehouse)))
+    for fault in with_faults(shop, faults):
+        assert faults[fault] in "\n".join(powerbi.database_findings(model, comments(shop)))
 
 
-def test_descriptions_are_renewed(warehouse: Database) -> None:
+def test_descriptions_are_renewed(shop: Database, tmp_path: Path) -> None:
     """A changed comment, of two lines too, comes into the file, and nothing else changes there."""
-    warehouse.execute("comment on column dwh.dim_date.year is E'The year.\\nOf the calendar.'")
-    warehouse.execute("comment on table dwh.dim_date is null")
-    text = powerbi.files()[TABLES / "dim_date.tmdl"]
-    new = powerbi.described(text, comments(warehouse))
+    project = shutil.copytree(powerbi.PROJECT, tmp_path / "powerbi")
+    assert powerbi.renew(comments(shop), project) == []
+    change = (
+        "comment on column dwh.dim_date.year is E'The year.\\nOf the calendar.'; comment on table dwh.dim_date is null"
+    )
+    for _ in with_faults(shop, [change]):
+        assert powerbi.renew(comments(shop), project) == [TABLES / "dim_date.tmdl"]
+    text, new = (files[TABLES / "dim_date.tmdl"] for files in (powerbi.files(), powerbi.files(project)))
     gone = "/// The date dimension: every day of each year that has facts.\n"
     assert gone in text
     assert new == text.replace(gone, "").replace("\t/// Year.\n", "\t/// The year.\n\t/// Of the calendar.\n")
     (table,) = powerbi.parse(new).children
     assert next(c for c in table.all("column") if c.name == "Year").description == "The year.\nOf the calendar."
+
+
+def test_reading_the_database_needs_a_right(shop: Database) -> None:
+    """The check that headrace_reader may read all of it can fail."""
+    table = Model.of(powerbi.files()).tables["country_access"]
+    for _ in with_faults(
+        shop, ["revoke select on dwh.country_access from headrace_reader; set local role headrace_reader"]
+    ):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            shop.query(table.sql)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -268,63 +360,6 @@ order by sum(qty) desc, "Product" limit 1
 """
 
 
-@pytest.fixture
-def shop(sales: Flow) -> Flow:
-    """Return a warehouse with a year of sales, and what happens to customers and products in a year."""
-    op, wh = sales.operational, sales.warehouse
-    op.execute("call public.generate(rows => 3000, seed => 7)")
-    sales.run()
-    op.execute(
-        """
-        update public.customers set country = 'Norway' where id % 5 = 0;
-        update public.customers set name = name || ' jr.', country = null where id = 7;
-        update public.products set name = 'The ' || name where id % 3 = 0;
-        update public.products set groupname = 'Odds' where id % 4 = 0;
-        delete from public.customers where id = 9;
-        delete from public.products where id = 5;
-        delete from public.sales where qty > 6;
-        insert into public.sales select n % 40, n % 25, 1 + n % 3 from generate_series(1, 600) n;
-        """
-    )
-    sales.run()
-    wh.execute(
-        """
-        create temporary table moved as
-        select sale_key, captured_on - (sale_key % 300)::int as day, make_interval(days => (sale_key % 300)::int) as by
-        from dwh.fact_sales;
-        select dwh.ensure_partition('dwh.fact_sales', d.day), dwh.fill_dim_date(d.day)
-        from (select distinct day from moved) d;
-        update dwh.fact_sales f set captured_on = m.day, captured_at = f.captured_at - m.by
-        from moved m where m.sale_key = f.sale_key;
-        select dwh.recount_sales()
-        """
-    )
-    return sales
-
-
-def imported(flow: Flow) -> Database:
-    """Give the warehouse what the model imports, as temporary views.
-
-    One per table, and ``sold``: the facts and what the relationships of the model bring to them.
-    """
-    wh, model = flow.warehouse, Model.of(powerbi.files())
-    for name, table in model.tables.items():
-        wh.execute(f"create or replace temporary view {name} as {table.sql}")
-    joins = "\n".join(
-        f'join {to} on {to}."{to_column}" = fact_sales."{column}"'
-        for (table, column), (to, to_column) in model.relationships
-        if table == "fact_sales"
-    )
-    columns = [
-        f'{name}."{column}"'
-        for name in ("dim_date", "dim_customer", "dim_product")
-        for column in model.tables[name].columns
-        if not column.endswith("_key")
-    ]
-    wh.execute(f"create or replace temporary view sold as select {', '.join(columns)}, qty from fact_sales {joins}")
-    return wh
-
-
 def differences(wh: Database, mine: str, theirs: str) -> list[Row]:
     """Return the rows that only one of two queries has."""
     return wh.query(
@@ -343,14 +378,14 @@ from dwh.metric_sales group by 1, 2, 3, 4, 5, 6
 """
 
 
-def test_measures_agree_with_the_metric_views(shop: Flow) -> None:
+def test_measures_agree_with_the_metric_views(shop: Database) -> None:
     """Units, lines, rank, the most popular product and new customers are those of the views, at every grain."""
     measures = Model.of(powerbi.files()).measures
     for name, (dax, _) in SUMS.items():
         assert measures[name].value == dax, f"the SQL of [{name}] was written for another DAX"
     for name, dax in (("Most popular product", POPULAR), ("New customers", NEW), ("Product rank", RANK)):
         assert measures[name].value == dax.strip(), f"the SQL of [{name}] was written for another DAX"
-    wh = imported(shop)
+    wh = shop
     assert wh.value('select count(distinct "Day") > 200 and count(distinct "Country") > 5 from sold')
     assert wh.value("select count(*) from sold") == wh.value("select count(*) from dwh.fact_sales")
     assert differences(wh, SOLD, METRIC_SALES) == []
@@ -373,28 +408,67 @@ def test_measures_agree_with_the_metric_views(shop: Flow) -> None:
                 f"select dwh.most_popular_product({argument} => %s)", [value]
             )
     assert wh.query(POPULAR_SQL.format("true")) == wh.query("select dwh.most_popular_product()")
-    march = "'2000-03-01'::date + 9000", "'2000-03-01'::date + 9999"
-    assert wh.query(POPULAR_SQL.format(f'"Day" between {march[0]} and {march[1]}')) == wh.query(
-        f"select * from dwh.most_popular_product(first_day => {march[0]}, last_day => {march[1]}) p where p is not null"
-    )
+    for days in ((100, 50), (290, 280)):
+        first, last = wh.row("select max(day) - %s, max(day) - %s from dwh.metric_sales", days)
+        popular = wh.query(POPULAR_SQL.format('"Day" between %s and %s'), [first, last])
+        assert popular == wh.query("select dwh.most_popular_product(first_day => %s, last_day => %s)", [first, last])
+        assert popular
     missing = 'select sum("Table rows") from metric_layer where "Table" = \'dwh.fact_sales\''
     assert wh.value(missing) == wh.value("select count(*) from fact_sales")
 
 
-def test_numbers_that_differ_are_found(sales: Flow) -> None:
-    sales.seed()
-    sales.run()
-    wh = imported(sales)
+# What the web page calls a dimension, over the imported rows.
+PAGE_DIMENSIONS = {
+    "day": '"Day"::text',
+    "country": '"Country"',
+    "group": '"Product group"',
+    "product": """format('%s:%s', "Product source", "Product id") || ' ' || "Product\"""",
+}
+
+
+def page_cells(cube: dict[str, Any]) -> list[Row]:
+    """Return the cells of a cube of the web page: values of its dimensions, lines, units."""
+    values = {
+        name: [item if isinstance(item, str) else " ".join(item) for item in cube["values"][name]]
+        for name in cube["dims"]
+    }
+    return sorted(
+        (*(values[name][cube["columns"][name][at]] for name in cube["dims"]), lines, units)
+        for at, (lines, units) in enumerate(zip(cube["lines"], cube["units"], strict=True))
+    )
+
+
+@pytest.mark.parametrize(
+    ("chosen", "condition"),
+    [
+        ({}, "true"),
+        ({"countries": ["Norway", "France"]}, "\"Country\" in ('Norway', 'France')"),
+        ({"groups": ["Odds"], "products": ["op:4"]}, '"Product group" = \'Odds\' and "Product id" = 4'),
+    ],
+)
+def test_web_page_shows_the_same(shop: Database, chosen: dict[str, list[str]], condition: str) -> None:
+    """Units and lines by each dimension are what the web page asks the warehouse for, filtered or not."""
+    for dims in (*([name] for name in PAGE_DIMENSIONS), ["country", "group"], list(PAGE_DIMENSIONS), []):
+        cube = shop.value("select dwh.dashboard_cube(%s, 'day', %s::text::jsonb, null)", [dims, json.dumps(chosen)])
+        columns = ", ".join(
+            (*(PAGE_DIMENSIONS[name] for name in dims), SUMS["Lines"][1], SUMS["Units"][1] + "::bigint")
+        )
+        group = f"group by {', '.join(str(at + 1) for at in range(len(dims)))}" if dims else ""
+        expected = sorted(shop.query(f"select {columns} from sold where {condition} {group}"))
+        assert page_cells(cube) == expected
+        assert expected[0][-1] > 0
+
+
+def test_numbers_that_differ_are_found(shop: Database) -> None:
     faults = (
         "delete from dwh.fact_sales where sale_key = (select min(sale_key) from dwh.fact_sales)",
         "update dwh.fact_sales set qty = qty + 1 where sale_key = (select min(sale_key) from dwh.fact_sales)",
         "update dwh.dim_customer set country = 'Nowhere' where customer_id = 1",
-        "update dwh.dim_product set name = 'Nothing' where product_id = 1 and is_current;"
-        " update dwh.sales_by_day set units = units + 1 where country = 'GB'",
+        "update dwh.sales_by_day set units = units + 1 where country = 'France'",
     )
-    for _ in with_faults(wh, faults):
-        assert differences(wh, SOLD, METRIC_SALES) != []
-    assert differences(wh, SOLD, METRIC_SALES) == []
+    for _ in with_faults(shop, faults):
+        assert differences(shop, SOLD, METRIC_SALES) != []
+    assert differences(shop, SOLD, METRIC_SALES) == []
 
 
 def key_findings(wh: Database, model: Model) -> Iterator[str]:
@@ -413,9 +487,9 @@ def key_findings(wh: Database, model: Model) -> Iterator[str]:
                 yield f"{name}[{column}] has two places in the order by {by}"
 
 
-def test_keys_and_orders_are_such(shop: Flow) -> None:
+def test_keys_and_orders_are_such(shop: Database) -> None:
     """What the relationships point at is unique, every fact finds its dimensions, and sorted columns have one order."""
-    wh, model = imported(shop), Model.of(powerbi.files())
+    wh, model = shop, Model.of(powerbi.files())
     assert list(key_findings(wh, model)) == []
     infinite = " union all ".join(
         f"select '{name}.{source}' from {table.relation} where {source} in ('infinity', '-infinity')"
@@ -447,62 +521,48 @@ PERIOD_M = (
 )
 
 
-def test_every_sale_is_in_one_period(sales: Flow) -> None:
+def test_every_sale_is_in_one_period(shop: Database) -> None:
     """Months after each other load each sale once, also where the day of capture is another than the day in UTC."""
     query = Model.of(powerbi.files()).tables["fact_sales"].query
     for line in PERIOD_M:
         assert line in query, "PERIOD was written for another M"
-    sales.operational.execute("insert into public.sales select 1, 1, 1 from generate_series(1, 500)")
-    sales.run()
-    wh = sales.warehouse
-    wh.execute(
-        "select dwh.ensure_partition('dwh.fact_sales', d::date)"
-        " from generate_series('2025-12-01', '2026-08-01', interval '1 month') d"
-    )
-    for zone in ("UTC", "Pacific/Kiritimati", "Pacific/Pago_Pago"):
-        wh.execute(
-            "update dwh.fact_sales set (captured_at, captured_on) = (select t, (t at time zone %s)::date"
-            " from (select '2026-01-01 00:00+00'::timestamptz + sale_key * interval '9.7 hours' as t) x)",
-            [zone],
-        )
+    moves = [
+        f"""
+        select dwh.ensure_partition('dwh.fact_sales', d::date)
+        from generate_series('2025-12-01', '2026-09-01', interval '1 month') d;
+        update dwh.fact_sales set (captured_at, captured_on) = (
+            select t, (t at time zone '{zone}')::date
+            from (select '2026-01-01 00:00+00'::timestamptz + sale_key % 500 * interval '9.7 hours' as t) x)
+        """
+        for zone in ("UTC", "Pacific/Kiritimati", "Pacific/Pago_Pago")
+    ]
+    for _ in with_faults(shop, moves):
         counts = [
-            wh.value(
+            shop.value(
                 f"select count(*) from dwh.fact_sales where {PERIOD}",
                 {"start": f"2026-{month:02}-01", "end": f"2026-{month + 1:02}-01"},
             )
             for month in range(1, 9)
         ]
-        assert sum(counts) == 500
+        assert sum(counts) == shop.value("select count(*) from dwh.fact_sales") > 1000
         assert all(counts[:6])
 
 
-def test_role_shows_the_countries_of_a_person(shop: Flow) -> None:
+def test_role_shows_the_countries_of_a_person(shop: Database) -> None:
     """The filter of dim_customer, as SQL: whoever is listed for a country sees all of its sales and nothing else."""
     filters = dict(Model.of(powerbi.files()).permissions)
     assert "country_access[login] = USERPRINCIPALNAME()" in filters["dim_customer"]
     assert filters["country_access"] == "country_access[login] = USERPRINCIPALNAME()"
-    wh = imported(shop)
-    wh.execute("insert into dwh.country_access values ('ada@example.com', 'Norway'), ('bo@example.com', 'France')")
     seen = """
         select "Country", sum(qty)::bigint from sold
         where "Country" in (select country from country_access where login = 'ada@example.com') group by 1"""
-    assert (
-        differences(
-            wh, seen, "select country, sum(units)::bigint from dwh.metric_sales where country = 'Norway' group by 1"
-        )
-        == []
-    )
-    assert wh.value(f"select count(*) from ({seen}) s") == 1
+    known = "select country, sum(units)::bigint from dwh.metric_sales where country = 'Norway' group by 1"
+    listed = "insert into dwh.country_access values ('ada@example.com', 'Norway'), ('bo@example.com', 'France')"
+    for _ in with_faults(shop, [listed]):
+        assert differences(shop, seen, known) == []
+        assert shop.value(f"select count(*) from ({seen}) s") == 1
 
 
 def test_a_file_that_is_no_tmdl_is_refused() -> None:
     with pytest.raises(ValueError, match="line 2 is no TMDL"):
         powerbi.parse("table x\n\t=== no\n")
-
-
-def test_reading_the_database_needs_a_right(warehouse: Database) -> None:
-    """The check that headrace_reader may read all of it can fail."""
-    table = Model.of(powerbi.files()).tables["country_access"]
-    warehouse.execute("revoke select on dwh.country_access from headrace_reader")
-    with warehouse.connect("headrace_reader") as reader, pytest.raises(psycopg.errors.InsufficientPrivilege):
-        reader.execute(table.sql.encode())

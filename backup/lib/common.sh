@@ -44,7 +44,7 @@ end_watch() {
 # run COMMAND…: runs it such that a signal to this script ends it at once.
 run() {
   local status=0
-  "$@" </dev/null &
+  IN_RUN=1 "$@" </dev/null &
   CHILD=$!
   wait "$CHILD" || status=$?
   CHILD=
@@ -148,7 +148,7 @@ find_programs() {
 
 # open_entry KIND [BACKUP]: writes into etl.backup_log that it begins. Sets ENTRY.
 open_entry() {
-  ENTRY=$(sql -v kind="$1" -v place="$(hostname):$BACKUPS" -v backup="${2:-}" <<<"select etl.open_backup(:'kind', :'place', nullif(:'backup', ''));")
+  ENTRY=$(sql -v kind="$1" -v place="$(uname -n):$BACKUPS" -v backup="${2:-}" <<<"select etl.open_backup(:'kind', :'place', nullif(:'backup', ''));")
 }
 
 # close_entry STATUS MESSAGE [BYTES] [BACKUP]: writes how it ended; a warehouse that is away now does not hear of it.
@@ -179,7 +179,7 @@ at_end() {
   [ -z "$CHILD" ] || { kill "$CHILD" 2>/dev/null || true; wait "$CHILD" 2>/dev/null || true; }
   [ -z "$CLEAN_UP" ] || "$CLEAN_UP"
   if [ "$status" != 0 ] && [ -z "${KNOWN:-}" ]; then # a program's own code, which means something else here
-    log "failed: a command ended with $status"
+    log "failed: a command ended with $status (${WHERE:-unknown})"
     status=$EXIT_FAILED
   fi
   [ "$status" = 0 ] || close_entry failed "${FAILURE:-a command ended with an error}"
@@ -187,6 +187,8 @@ at_end() {
 }
 
 ends() {
+  set -E
+  trap 'WHERE=${BASH_SOURCE[0]##*/}:$LINENO' ERR
   trap at_end EXIT
   trap 'FAILURE="ended by a signal" KNOWN=1; log "$FAILURE"; exit 130' INT
   trap 'FAILURE="ended by a signal" KNOWN=1; log "$FAILURE"; exit 143' TERM HUP

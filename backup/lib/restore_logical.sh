@@ -60,7 +60,10 @@ SQL
 }
 
 # archive_list LAYER: the entries of an archive that are restored.
-archive_list() { pg_restore --list "$STORE/$1" | grep -vE "$NOT_OURS" >"$WORK/$1.list"; }
+archive_list() {
+  pg_restore --list "$STORE/$1" >"$WORK/$1.all" 2>"$WORK/err" || die "$EXIT_FAILED" "nothing was changed: archive $1 cannot be read: $(head -n 1 "$WORK/err")"
+  grep -vE "$NOT_OURS" "$WORK/$1.all" >"$WORK/$1.list"
+}
 
 # data_layers: the archives that hold rows, in this backup.
 data_layers() { manifest "$NAME" layers; }
@@ -189,6 +192,9 @@ missing_passwords() {
     where not exists (select from pg_user_mappings m where m.srvname = s.source and m.usename = 'headrace_owner' and m.umoptions::text like '%password=%');"
 }
 
+# On a cluster of Citus, brings the tables to their nodes again; an older warehouse has no layout.
+LAYOUT="do \$\$ begin if to_regprocedure('etl.apply_layout()') is not null then call etl.apply_layout(); end if; end \$\$"
+
 # restore_logically: what stands on the command line.
 restore_logically() {
   local has_content='' began=$SECONDS layers=$WHAT missing
@@ -219,6 +225,7 @@ restore_logically() {
     finish_restore
     MADE=
   fi
+  sql -q -c "$LAYOUT" >/dev/null
   open_entry restore "$NAME"
   missing=$(missing_passwords)
   [ -z "$missing" ] || log "source $missing has no password yet: call etl.add_source(…), or restore with HEADRACE_SOURCE_PASSWORD set"

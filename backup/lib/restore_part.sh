@@ -43,10 +43,10 @@ scratch_definitions() {
 # rows_of_part: the archive's rows of these tables. Sequences are moved on by etl.after_restore().
 rows_of_part() {
   local layer=$1 name
-  pg_restore --list "$STORE/$layer" | grep -E '^[0-9]+; [0-9]+ [0-9]+ TABLE DATA ' >"$WORK/all.list"
+  archive_list "$layer"
   while IFS= read -r name; do
     # the list writes names as they are, this file as SQL quotes them
-    grep -F -- " TABLE DATA $(sql -v name="$name" <<<"select array_to_string(parse_ident(:'name'), ' ');") " "$WORK/all.list" || true
+    grep -F -- " TABLE DATA $(sql -v name="$name" <<<"select array_to_string(parse_ident(:'name'), ' ');") " "$WORK/$layer.list" || true
   done <"$WORK/tables" >"$WORK/part.list"
   [ "$(wc -l <"$WORK/part.list")" = "$(wc -l <"$WORK/tables")" ] || die "$EXIT_FAILED" "the archive does not hold all of $WHAT"
 }

@@ -1,21 +1,6 @@
 # shellcheck shell=bash disable=SC2034,SC2153,SC2154 # shared variables
 # verify.sh: an instance that lives in a temporary directory, listens on a socket there alone, and is gone afterwards.
 
-# as_server COMMAND…: as the user that servers run as; PostgreSQL refuses to run as root.
-as_server() {
-  if [ "$(id -u)" != 0 ]; then "$@"; else runuser -u "$SERVER_USER" -- "$@"; fi
-}
-
-choose_server_user() {
-  local user
-  SERVER_USER=$(id -un)
-  [ "$(id -u)" = 0 ] || return 0
-  for user in ${HEADRACE_BACKUP_USER:-headrace postgres}; do
-    ! id "$user" >/dev/null 2>&1 || { SERVER_USER=$user; return 0; }
-  done
-  die "$EXIT_USAGE" "there is no user to run the throw-away instance as" "Set HEADRACE_BACKUP_USER."
-}
-
 # make_place: the directory that all of it is in. Short, since a socket's path may have 107 characters.
 make_place() {
   choose_server_user
@@ -150,6 +135,7 @@ verify() {
   elif [ -n "$RUN" ]; then
     log "one run: left out, since the source does not answer: $SOURCE_SAYS"
   fi
+  [ "$1" = logical ] || look findings_of_pages "pages"
   BYTES=${BYTES:-$(du -sb "$STORE" | cut -f1)}
   conclude "$NAME" "$BYTES" "$began"
 }
@@ -174,4 +160,25 @@ verify_logical_backup() {
   restore_rows
   look findings_of_manifest "rows and checksums of $(grep -c '"digest"' "$HEADRACE_MANIFEST") tables"
   finish_restore
+}
+
+verify_physical_backup() {
+  find_origin
+  SERVER_VERSION=$(cat "$BACKUPS/physical/$BASE/PG_VERSION" 2>/dev/null || cat "$DATA/PG_VERSION" 2>/dev/null || pg_config --version | sed -E 's/^[^0-9]*([0-9]+).*/\1/')
+  find_programs
+  [ "$(id -u)" != 0 ] || chown "$SERVER_USER" "$WORK/server"
+  PLACE=$WORK/server
+  NAME=${FROM:-${BASE:-$(newest_sets | tail -n 1)}}
+  STORE=$BACKUPS/physical
+  FROM=$NAME UNTIL=immediate RESTORE_CODE=$EXIT_BAD
+  bring "$WORK/server/data"
+  log "$NAME: restored, every file as its checksum says"
+  recovered "$WORK/server/data" off new
+}
+
+# findings_of_pages: stops the restored server and reads every page, where pages have checksums.
+findings_of_pages() {
+  shut_down "$WORK/server/data"
+  as_server "$PGBIN/pg_checksums" --check --pgdata="$WORK/server/data" >"$WORK/pages" 2>&1 \
+    || grep -q 'not enabled' "$WORK/pages" || grep -m 1 -i 'failed\|error' "$WORK/pages"
 }

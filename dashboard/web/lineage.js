@@ -2,7 +2,7 @@
 "use strict";
 
 const BOX = { width: 178, height: 50, gapX: 40, gapY: 16 };
-const KINDS = { source: "Source table", mirror: "Mirror", stage: "Stage", quarantine: "Quarantine", dimension: "Dimension", fact: "Fact", aggregate: "Aggregate", metric: "Metric" };
+const KINDS = { source: "Source table", mirror: "Mirror", stage: "Stage", quarantine: "Quarantine", dimension: "Dimension", fact: "Fact", aggregate: "Aggregate", metric: "Metric", view: "View" };
 const SVG = "http://www.w3.org/2000/svg";
 let selected = null;
 
@@ -51,29 +51,49 @@ function layersOf(nodes, edges) {
 }
 
 // Where each box goes: columns by layer, within a column beside what feeds it; quarantine below all, since nothing comes out of it.
+// An edge that passes a column has a place there as well, so that no line runs behind a box. `bends` has these places by edge.
 function places(nodes, edges) {
   const layer = layersOf(nodes, edges);
   const columns = [];
+  const quarantine = new Set(nodes.filter((n) => n.kind === "quarantine").map((n) => n.node));
   for (const n of nodes) (columns[layer.get(n.node)] ||= []).push(n.node);
-  const kind = new Map(nodes.map((n) => [n.node, n.kind]));
+  const feeds = new Map(nodes.map((n) => [n.node, []]));
+  const bends = new Map();
+  for (const e of edges) {
+    const way = [];
+    let before = e.from_node;
+    for (let x = layer.get(e.from_node) + 1; x < layer.get(e.to_node) && !quarantine.has(e.to_node); x += 1) {
+      const bend = `${e.from_node}\u0000${e.to_node}\u0000${x}`;
+      columns[x].push(bend);
+      feeds.set(bend, [before]);
+      way.push(bend);
+      before = bend;
+    }
+    feeds.get(e.to_node).push(before);
+    bends.set(e, way);
+  }
   const place = new Map();
-  const most = Math.max(...columns.map((c) => c.filter((node) => kind.get(node) !== "quarantine").length));
+  const most = Math.max(...columns.map((c) => c.filter((node) => !quarantine.has(node)).length));
   columns.forEach((column, x) => {
-    const weight = (node) => {
-      const before = nextOf(edges, node, false).filter((from) => place.has(from)).map((from) => place.get(from).y);
-      return before.length ? before.reduce((a, b) => a + b, 0) / before.length : 0;
-    };
-    for (const node of column.filter((n) => kind.get(n) === "quarantine")) place.set(node, { x, y: most });
-    column = column.filter((node) => kind.get(node) !== "quarantine");
-    const weights = new Map(column.map((node) => [node, weight(node)]));
-    column.sort((a, b) => weights.get(a) - weights.get(b) || (a < b ? -1 : 1));
-    column.forEach((node, y) => place.set(node, { x, y: y + (most - column.length) / 2 }));
+    const weights = new Map(column.map((node) => {
+      const before = feeds.get(node).filter((from) => place.has(from)).map((from) => place.get(from).y);
+      return [node, before.length ? before.reduce((a, b) => a + b, 0) / before.length : 0];
+    }));
+    const list = column.filter((node) => !quarantine.has(node)).sort((a, b) => weights.get(a) - weights.get(b) || (a < b ? -1 : 1));
+    list.forEach((node, y) => place.set(node, { x, y: y + (most - list.length) / 2 }));
+    for (const node of column.filter((n) => quarantine.has(n))) place.set(node, { x, y: most });
   });
-  return { place, columns: columns.length, rows: Math.max(...[...place.values()].map((p) => p.y)) + 1 };
+  return { place, bends, columns: columns.length, rows: Math.max(...[...place.values()].map((p) => p.y)) + 1 };
 }
 
 function shorten(text, length) {
   return text.length > length ? `${text.slice(0, length - 1)}\u2026` : text;
+}
+
+// Shortens the text of an SVG element until it is no wider than that.
+function fit(element, width) {
+  const text = element.textContent;
+  for (let length = text.length - 1; length > 3 && element.getComputedTextLength() > width; length -= 1) element.textContent = shorten(text, length);
 }
 
 function rowsOf(node) {
@@ -88,15 +108,22 @@ function showLineage() {
     return;
   }
   const edges = essential(data.edges);
-  const { place, columns, rows } = places(nodes, edges);
+  const { place, bends, columns, rows } = places(nodes, edges);
   const width = columns * (BOX.width + BOX.gapX) - BOX.gapX;
   const height = rows * (BOX.height + BOX.gapY) - BOX.gapY;
   const left = (node) => place.get(node).x * (BOX.width + BOX.gapX);
   const top = (node) => place.get(node).y * (BOX.height + BOX.gapY);
   const lines = edges.map((e) => {
-    const [x1, y1, x2, y2] = [left(e.from_node) + BOX.width, top(e.from_node) + BOX.height / 2, left(e.to_node), top(e.to_node) + BOX.height / 2];
-    const bend = (x2 - x1) / 2;
-    return svg("path", { class: "edge", d: `M${x1},${y1} C${x1 + bend},${y1} ${x2 - bend},${y2} ${x2 - 1},${y2}`, "data-from": e.from_node, "data-to": e.to_node });
+    let d = `M${left(e.from_node) + BOX.width},${top(e.from_node) + BOX.height / 2}`;
+    let [x, y] = [left(e.from_node) + BOX.width, top(e.from_node) + BOX.height / 2];
+    for (const next of [...bends.get(e), e.to_node]) {
+      const [toX, toY] = [left(next), top(next) + BOX.height / 2];
+      const bend = (toX - x) / 2;
+      d += ` C${x + bend},${y} ${toX - bend},${toY} ${toX},${toY}`;
+      [x, y] = [toX + BOX.width, toY];
+      if (next !== e.to_node) d += ` L${x},${y}`;
+    }
+    return svg("path", { class: "edge", d, "data-from": e.from_node, "data-to": e.to_node });
   });
   const boxes = nodes.map((n) => {
     const at = n.node.lastIndexOf(".");
@@ -106,7 +133,7 @@ function showLineage() {
     svg("title", {}, n.node),
     svg("rect", { width: BOX.width, height: BOX.height, rx: 7 }),
     svg("rect", { class: "edge-mark", width: 4, height: BOX.height - 16, x: 8, y: 8, rx: 2 }),
-    svg("text", { class: "name", x: 20, y: 21 }, shorten(name, 20)),
+    svg("text", { class: "name", x: 20, y: 21 }, name),
     svg("text", { class: "kind", x: 20, y: 38 }, shorten(n.kind === "source" ? n.node.slice(0, at) : KINDS[n.kind].toLowerCase(), n.table_rows === null ? 24 : 14)),
     svg("text", { class: "rows", x: BOX.width - 10, y: 38, "text-anchor": "end" }, rowsOf(n)));
     box.addEventListener("click", () => select(n.node));
@@ -118,6 +145,7 @@ function showLineage() {
   const order = (box) => { const p = place.get(box.dataset.node); return p.x * 1000 + p.y; };
   boxes.sort((a, b) => order(a) - order(b));
   $("picture").replaceChildren(svg("svg", { viewBox: `-2 -2 ${width + 4} ${height + 4}`, class: "lineage", style: `min-width:${Math.round(width * 0.78)}px;max-width:${Math.round(width * 1.15)}px` }, ...lines, ...boxes));
+  for (const name of document.querySelectorAll("#picture .name")) fit(name, BOX.width - 30);
   select(selected || nodes.find((n) => n.kind === "fact")?.node || nodes[0].node);
 }
 

@@ -20,7 +20,8 @@ function problems() {
     if (p.slot_lag_warning) found.push({ level: "warn", title: `Pipeline ${p.pipeline} is behind its source`, text: `Its slot has still to deliver ${bytes(p.slot_lag_bytes)} of WAL.`, detail: "" });
     if (p.paused) found.push({ level: "warn", title: `Pipeline ${p.pipeline} is paused`, text: p.pause_reason || "", detail: "" });
   }
-  for (const c of data.checks.filter((check) => check.enabled && (check.status === "warned" || check.status === "failed"))) {
+  const isSaid = (c) => c.status === "failed" && data.pipelines.some((p) => p.pipeline === c.pipeline && p.last_status === "failed" && p.last_run_id === c.run_id);
+  for (const c of data.checks.filter((check) => check.enabled && (check.status === "warned" || check.status === "failed") && !isSaid(check))) {
     found.push({ level: c.status === "failed" ? "bad" : "warn", title: `Check ${c.check_name} of ${c.pipeline} ${c.status}`, text: `It found ${plural(c.rows_found, "row", "rows")}.`, detail: c.status === "failed" ? "The publish was stopped." : "" });
   }
   const backup = data.backups[0];
@@ -53,7 +54,7 @@ function showPipelines() {
       fact("Freshness", p.freshness_seconds === null ? "\u2013" : duration(p.freshness_seconds), p.captured_at ? `captured ${when(p.captured_at)}` : "nothing was published yet"),
       fact("Last run", p.last_finished_at ? since(p.last_finished_at) : "\u2013", p.last_run_id ? `run ${p.last_run_id}` : ""),
       fact("Next run", p.next_run_at ? since(p.next_run_at) : "\u2013", p.schedule ? `schedule ${p.schedule}` : "no schedule"),
-      fact("Waiting", integer.format(p.pending_changes), "changes not yet published", p.pending_changes > 0 ? "note" : ""),
+      fact("Waiting", integer.format(p.pending_changes), "changes not yet published", p.pending_changes > 0 ? "busy" : ""),
       fact("Quarantine", integer.format(p.quarantined), p.quarantined === 1 ? "row" : "rows", p.quarantined > 0 ? "warn" : ""),
       fact("Slot lag", p.slot_lag_bytes === null ? "\u2013" : bytes(p.slot_lag_bytes), p.slot_lag_bytes === null ? "no slot" : `read ${duration(p.slot_lag_seconds)} before`, p.slot_lag_warning ? "bad" : ""),
       p.failures > 0 ? fact("Failures in a row", integer.format(p.failures), p.next_attempt_at ? `next attempt ${when(p.next_attempt_at)}` : "", "bad") : ""))),
@@ -98,12 +99,24 @@ function showRuns() {
   $("runs").replaceChildren(list(few), runs.length > few.length ? make("button.more", { onclick: () => $("runs").replaceChildren(list(runs)) }, `Show all ${integer.format(runs.length)}`) : "");
 }
 
+// Errors of one kind are one entry: the newest, with how many they are and since when.
+function kindsOfErrors() {
+  const kinds = new Map();
+  for (const e of data.errors) {
+    const key = JSON.stringify([e.pipeline, e.step, e.routine, e.sqlstate, e.message]);
+    const kind = kinds.get(key);
+    if (kind) { kind.times += 1; kind.first_at = e.occurred_at; } else kinds.set(key, { ...e, times: 1, first_at: e.occurred_at });
+  }
+  return [...kinds.values()];
+}
+
 function showErrors() {
-  $("sub-errors").textContent = data.errors.length ? "The newest first" : "";
-  $("errors").replaceChildren(data.errors.length === 0 ? nothing("No error is in the log.") : make("ul.errors", {}, ...data.errors.map((e, at) => make("li", {}, make("details", { open: at === 0 && problems().some((p) => p.level === "bad") },
-    make("summary", {}, make("code.state", {}, e.sqlstate), make("span.text", {}, e.message), make("span.muted.where", {}, [e.pipeline, e.step, e.run_id ? `run ${e.run_id}` : null, since(e.occurred_at)].filter(Boolean).join(" \u00b7 "))),
+  const errors = kindsOfErrors();
+  $("sub-errors").textContent = errors.length ? `The newest first, of the last ${plural(data.errors.length, "one", "ones")} in the log` : "";
+  $("errors").replaceChildren(data.errors.length === 0 ? nothing("No error is in the log.") : make("ul.errors", {}, ...errors.map((e, at) => make("li", {}, make("details", { open: at === 0 && problems().some((p) => p.level === "bad") },
+    make("summary", {}, make("code.state", {}, e.sqlstate), make("span.text", {}, e.message), e.times > 1 ? make("span.times", {}, `${integer.format(e.times)}\u00d7`) : "", make("span.muted.where", {}, [e.pipeline, e.step, e.run_id ? `run ${e.run_id}` : null, since(e.occurred_at)].filter(Boolean).join(" \u00b7 "))),
     make("dl.parts", {},
-      ...[["When", when(e.occurred_at)], ["Routine", e.routine], ["Detail", e.detail], ["Hint", e.hint]].filter(([, v]) => v).map(([k, v]) => make("div", {}, make("dt", {}, k), make("dd", {}, v))),
+      ...[["When", e.times > 1 ? `${when(e.occurred_at)}, first ${since(e.first_at)}` : when(e.occurred_at)], ["Routine", e.routine], ["Detail", e.detail], ["Hint", e.hint]].filter(([, v]) => v).map(([k, v]) => make("div", {}, make("dt", {}, k), make("dd", {}, v))),
       e.context ? make("div", {}, make("dt", {}, "Context"), make("dd", {}, make("pre", { tabindex: "0" }, e.context))) : ""))))));
 }
 

@@ -14,8 +14,8 @@ set plan_cache_mode = force_custom_plan
 set jit = off
 as $$
 declare
-  v_from constant date := coalesce(p_filter ->> 'from', '-infinity');
-  v_to constant date := coalesce(p_filter ->> 'to', 'infinity');
+  v_from constant date := coalesce((p_filter ->> 'from')::date, '-infinity');
+  v_to constant date := coalesce((p_filter ->> 'to')::date, 'infinity');
   v_countries constant text[] := array(select jsonb_array_elements_text(p_filter -> 'countries'));
   v_groups constant text[] := array(select jsonb_array_elements_text(p_filter -> 'groups'));
   v_products constant text[] := array(select jsonb_array_elements_text(p_filter -> 'products'));
@@ -38,7 +38,11 @@ begin
   ),
   cell as materialized (
     select
-      case when 'day' = any (p_dims) then date_trunc(p_grain, s.captured_on::timestamp)::date else '-infinity' end as day,
+      case
+        when not 'day' = any (p_dims) then '-infinity'
+        when p_grain = 'day' then s.captured_on
+        else date_trunc(p_grain, s.captured_on::timestamp)::date
+      end as day,
       case when 'country' = any (p_dims) then s.country else '' end as country,
       case when 'group' = any (p_dims) then coalesce(p.product_group, '(unknown)') else '' end as product_group,
       case when 'product' = any (p_dims) then p.source else '' end as source,

@@ -12,7 +12,7 @@ set search_path = pg_catalog, pg_temp
 set jit = off
 as $$
 declare
-  v_bound constant bigint := (select s.dashboard_cells from etl.settings s);
+  v_bound constant bigint := (select s.dashboard_cells::bigint from etl.settings s);
   v_first constant date := (select min(d.captured_on) from dwh.sales_by_day d);
   v_last constant date := (select max(d.captured_on) from dwh.sales_by_day d);
   v_is_small constant boolean := (

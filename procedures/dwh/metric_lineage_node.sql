@@ -28,9 +28,9 @@ select
     when o.routine is not null then 'stage'
     when starts_with(o.node, 'mrr.') then 'mirror'
     when o.node = 'stg.quarantine' then 'quarantine'
-    when o.relation_kind in ('v', 'm') then 'metric'
+    when o.relation_kind in ('v', 'm') then case when starts_with(o.node, 'dwh.metric_') then 'metric' else 'view' end
     when exists (select from etl.dimension d where d.dimension = o.node) then 'dimension'
-    when starts_with(o.node, 'dwh.fact_') then 'fact'
+    when exists (select from etl.fact f where f.fact = o.node) or starts_with(o.node, 'dwh.fact_') then 'fact'
     else 'aggregate'
   end as kind,
   coalesce(o.pipeline, l.pipeline) as pipeline,
@@ -62,7 +62,7 @@ left join dwh.metric_layer l on l.table_name = o.node;
 
 comment on view dwh.metric_lineage_node is 'Things that data passes through, from source table to metric, with rows, comment and definition. For headrace_reader.';
 comment on column dwh.metric_lineage_node.node is 'Name: schema.table, stage function, or source.schema.table.';
-comment on column dwh.metric_lineage_node.kind is 'source, mirror, stage, quarantine, dimension, fact, aggregate or metric.';
+comment on column dwh.metric_lineage_node.kind is 'source, mirror, stage, quarantine, dimension, fact, aggregate, metric or view.';
 comment on column dwh.metric_lineage_node.pipeline is 'Pipeline that moves it; null where none or several do.';
 comment on column dwh.metric_lineage_node.table_rows is 'Rows; null for what holds none or where nobody has counted yet.';
 comment on column dwh.metric_lineage_node.is_estimate is 'True where that number comes from statistics or from the last reconciliation.';

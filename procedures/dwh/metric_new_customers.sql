@@ -3,11 +3,10 @@
 -- Invariant: batch_from is 0 for the first version of a member and for no other.
 create or replace view dwh.metric_new_customers as
 select
-  (c.valid_from at time zone w.time_zone)::date as day,
+  (c.valid_from at time zone (select w.time_zone from etl.warehouse w))::date as day,
   coalesce(c.country, '(unknown)') as country,
   count(*) as customers
 from dwh.dim_customer c
-cross join etl.warehouse w
 where c.batch_from = 0
 group by 1, 2;
 

@@ -39,7 +39,7 @@ comment on column dwh.metric_pipeline.quarantined is 'Rows in quarantine.';
 comment on column dwh.metric_pipeline.paused is 'True while the pipeline is paused.';
 comment on column dwh.metric_pipeline.pause_reason is 'Why it is paused, in words.';
 comment on column dwh.metric_pipeline.schedule is 'Schedule of the job that runs it, as pg_cron writes it; null if none does.';
-comment on column dwh.metric_pipeline.next_run_at is 'Next tick of that schedule; null where pg_cron does not have the job, or while paused.';
+comment on column dwh.metric_pipeline.next_run_at is 'Next tick of that schedule; null where pg_cron does not have the job or is not at work, or while paused.';
 comment on column dwh.metric_pipeline.failures is 'Failures in a row for want of connection or resources.';
 comment on column dwh.metric_pipeline.next_attempt_at is 'Until then runs are skipped, unless forced; null if nothing is wrong.';
 comment on column dwh.metric_pipeline.slot_lag_bytes is 'WAL that the pipeline''s slots still had to deliver when they were last read; null without a slot.';

@@ -33,7 +33,7 @@ begin
   values (v_pipeline, add_check.name, add_check.severity, v_query)
   on conflict (pipeline, check_name) do update set severity = excluded.severity, query = excluded.query, enabled = true;
   begin
-    for v_rows in execute format(E'select count(*) from (select from (%s\n) q limit 0) t', v_query) loop
+    for v_rows in execute format(E'select count(*) from (select 1 from (%s\n) q limit 0) t', v_query) loop
       exit when v_rows = 0;
     end loop;
   exception when others then

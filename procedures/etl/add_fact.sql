@@ -11,7 +11,7 @@ declare
   v_fact etl.fact := (add_fact.fact, add_fact.stage, coalesce(add_fact.dimensions, '{}'), nullif(add_fact.key, '{}'), false);
   v_wrong text;
 begin
-  select string_agg(x.name, ', ') into v_wrong
+  select string_agg(x.name, ', ' order by x.name) into v_wrong
   from unnest(v_fact.dimensions) x (name) where not exists (select from etl.dimension d where d.dimension = x.name);
   if v_wrong is not null then
     raise exception using
@@ -25,7 +25,7 @@ begin
     perform etl.make_fact_table(v_fact);
     v_fact.is_made := true;
   else
-    select string_agg(n.name || ' ' || n.type, ', ') into v_wrong
+    select string_agg(n.name || ' ' || n.type, ', ' order by n.name) into v_wrong
     from (select c.column_name, c.type_name from etl.stage_columns(v_fact.stage) c where c.column_name = any (etl.fact_columns(v_fact))
           union all select d.surrogate_key, 'bigint' from etl.dimension d where d.dimension = any (v_fact.dimensions)
           union all values ('source', 'text'), ('captured_at', 'timestamp with time zone'), ('captured_on', 'date'), ('batch_id', 'bigint')

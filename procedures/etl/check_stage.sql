@@ -18,9 +18,9 @@ begin
       message = format('there is no stage function %s(bigint) that returns a table', p_stage),
       hint = format('Make it: call etl.create_stage(%L, mirror, columns); or write it after the pattern of stg.customer.', p_stage);
   end if;
-  select string_agg(concat_ws(' ', n.name, '(' || n.type || ')'), ', ') into v_missing
-  from (values ('change_seq', 'bigint'), ('op', '"char"'), ('origin', 'bigint'), ('source', 'text'), ('reason', 'text')
-        union all select x.name, null from unnest(p_needed) x (name)) n (name, type)
+  select string_agg(concat_ws(' ', n.name, '(' || n.type || ')'), ', ' order by n.number) into v_missing
+  from (values (1, 'change_seq', 'bigint'), (2, 'op', '"char"'), (3, 'origin', 'bigint'), (4, 'source', 'text'), (5, 'reason', 'text')
+        union all select 5 + x.number, x.name, null from unnest(p_needed) with ordinality x (name, number)) n (number, name, type)
   where not exists (select from etl.stage_columns(p_stage) c where c.column_name = n.name and c.type_name = coalesce(n.type, c.type_name));
   if v_missing is not null then
     raise exception using

@@ -41,7 +41,7 @@ begin
   end;
   select string_agg(format('%I %s', a.attname, format_type(a.atttypid, null)), ', ' order by a.attnum) into v_types
   from pg_attribute a where a.attrelid = to_regclass('pg_temp.headrace_stage') and a.attnum > 0;
-  execute 'drop view pg_temp.headrace_stage';
+  drop view pg_temp.headrace_stage;
 
   execute format('drop function if exists %I.%I(bigint)', v_name[1], v_name[2]);
   execute format('create function %I.%I(p_batch bigint) returns table (change_seq bigint, op "char", origin bigint, source text, %s) language sql stable as %L',

@@ -29,7 +29,7 @@ begin
 
   create temporary table headrace_definition on commit drop as
   select d.* from etl.foreign_definition(p_table, p_columns, v_options) d;
-  select string_agg(k.name, ', ') into v_unknown
+  select string_agg(k.name, ', ' order by k.name) into v_unknown
   from json_object_keys(p_columns) k (name)
   where not exists (select from pg_temp.headrace_definition d where d.column_name = k.name);
   if v_unknown is not null then

@@ -23,7 +23,7 @@ begin
     perform etl.send_query(v_connection, format('select lsn from pg_create_logical_replication_slot(%L, ''pgoutput'')', v_slot_name));
     select r.lsn into strict v_position from etl_ext.dblink_get_result(v_connection) r (lsn pg_lsn);
     perform etl.finish_query(v_connection);
-    perform etl_ext.dblink_exec(v_connection, 'set statement_timeout = 0');
+    perform etl_ext.dblink_exec(v_connection, 'reset statement_timeout');
   exception when sqlstate '57014' then
     perform etl.connect_source(p_source); -- a cancel of our own ends here again, at the next wait
     perform from etl_ext.dblink(v_connection, format('select pg_drop_replication_slot(slot_name)::text from pg_replication_slots where slot_name = %L and not active', v_slot_name)) r (ok text);

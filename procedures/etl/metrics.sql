@@ -12,6 +12,7 @@ cross join lateral (values
   ('headrace_pending_changes', s.pending_changes::double precision, 'gauge', 'changes captured and not yet published'),
   ('headrace_quarantined_rows', s.quarantined::double precision, 'gauge', 'rows in quarantine'),
   ('headrace_paused', s.paused::integer::double precision, 'gauge', '1 while the pipeline is paused'),
+  ('headrace_scheduler_up', s.scheduler_is_up::integer::double precision, 'gauge', '0 if the launcher of pg_cron is gone, so that nothing runs by itself'),
   ('headrace_failures_in_a_row', s.failures::double precision, 'gauge', 'failures in a row for want of connection or resources'),
   ('headrace_slot_lag_bytes', s.slot_lag_bytes::double precision, 'gauge', 'WAL that the slots had to deliver when they were last read'),
   ('headrace_slot_lag_seconds', extract(epoch from s.slot_lag)::double precision, 'gauge', 'how long ago the slots were last read')

@@ -13,7 +13,7 @@ select
   (select count(*) from stg.quarantine q join etl.source_table t on t.mirror = q.mirror where t.pipeline = p.pipeline) as quarantined,
   p.paused_at is not null as paused,
   j.schedule,
-  case when j.is_scheduled and p.paused_at is null then etl.next_tick(j.schedule) end as next_run_at,
+  case when j.is_scheduled and u.is_up and p.paused_at is null then etl.next_tick(j.schedule) end as next_run_at,
   case when r.status <> 'succeeded' then r.message end as last_error,
   p.failures,
   p.next_attempt_at,
@@ -23,7 +23,8 @@ select
   k.backup_status,
   k.backup_at,
   k.verify_status,
-  k.verified_at
+  k.verified_at,
+  case when j.is_scheduled then u.is_up end as scheduler_is_up
 from etl.pipeline p
 left join lateral (
   select l.status, l.run_id, l.finished_at, l.message
@@ -65,7 +66,11 @@ cross join (
          min(b.status) filter (where b.kind = 'verify') as verify_status,
          max(b.succeeded_at) filter (where b.kind = 'verify') as verified_at
   from etl.backups b
-) k;
+) k
+cross join (
+  -- its name is all that a role without pg_read_all_stats sees of the launcher
+  select exists (select from pg_stat_activity a where a.application_name = 'pg_cron scheduler') as is_up
+) u;
 
 comment on view etl.status is 'One line per pipeline: last outcome, freshness, what is pending, quarantine, next schedule. For headrace_monitor.';
 comment on column etl.status.pipeline is 'Pipeline.';
@@ -79,7 +84,7 @@ comment on column etl.status.pending_changes is 'Changes captured and not yet pu
 comment on column etl.status.quarantined is 'Rows in quarantine.';
 comment on column etl.status.paused is 'True while the pipeline is paused.';
 comment on column etl.status.schedule is 'Schedule of the job that runs it, as pg_cron writes it; null if none does.';
-comment on column etl.status.next_run_at is 'Next tick of that schedule; null where pg_cron does not have the job, or while paused.';
+comment on column etl.status.next_run_at is 'Next tick of that schedule; null where pg_cron does not have the job or is not at work, or while paused.';
 comment on column etl.status.last_error is 'What went wrong in the last run; null if nothing did.';
 comment on column etl.status.failures is 'Failures in a row for want of connection or resources.';
 comment on column etl.status.next_attempt_at is 'Until then runs are skipped, unless forced; null if nothing is wrong.';
@@ -90,5 +95,6 @@ comment on column etl.status.backup_status is 'Outcome of the newest backup of t
 comment on column etl.status.backup_at is 'Start of the newest backup of the warehouse that succeeded.';
 comment on column etl.status.verify_status is 'Outcome of the newest verification of a backup; null before the first.';
 comment on column etl.status.verified_at is 'Start of the newest verification that succeeded.';
+comment on column etl.status.scheduler_is_up is 'False where pg_cron has the job and its launcher is gone, so that nothing runs by itself; null where it does not have the job.';
 revoke all on etl.status from public;
 grant select on etl.status to headrace_monitor;
