@@ -33,7 +33,8 @@ STARTED = "HEADRACE_STARTED"
 DROP_SLOTS = """
 set lock_timeout = '20s'; set client_min_messages = warning;
 do $$ begin if to_regprocedure('etl.drop_slots()') is not null then"""
-PASSED_ON = ("alembic", "bench", "test")  # the commands whose arguments are another program's
+SCRIPTS = ("backup", "restore", "verify")  # the commands that are a script of backup/
+PASSED_ON = ("alembic", "bench", "test", *SCRIPTS)  # the commands whose arguments are another program's
 INSTALLS = ("bench", "demo", "test", "up")  # the commands that may install something
 DEFAULT_ROWS = 100_000
 OVERVIEW = """
@@ -87,6 +88,12 @@ def parser() -> argparse.ArgumentParser:
     source.add_argument("dsn", help="postgresql://user@host:port/database; the password from PGPASSWORD or a prompt")
 
     commands.add_parser("alembic", help="what follows is passed on to Alembic, on the warehouse", add_help=False)
+
+    commands.add_parser(
+        "backup", help="back up the warehouse; what follows is passed on to backup/backup.sh", add_help=False
+    )
+    commands.add_parser("restore", help="what follows is passed on to backup/restore.sh", add_help=False)
+    commands.add_parser("verify", help="restore the newest backup to prove it: backup/verify.sh", add_help=False)
 
     down = commands.add_parser("down", help="stop both instances")
     down.add_argument("--purge", action="store_true", help="delete their data and all else in $HEADRACE_HOME")
@@ -167,6 +174,18 @@ def open_psql(home: Home, arguments: argparse.Namespace) -> int:
     return psql.become(external or embedded(home, choices, arguments.database).dsn(), *arguments.arguments)
 
 
+def run_script(home: Home, name: str, arguments: Sequence[str]) -> int:
+    """Become a script of backup/, on the warehouse; backups are kept beside the instances unless that is set."""
+    choices = home.choices()
+    if not choices.warehouse and not embedded(home, choices, "warehouse").exists:
+        raise Problem(f"nothing is installed in {home.path}", "Begin with:  python3 bootstrap.py demo")
+    machine.forget_libpq_environment()
+    os.environ["WAREHOUSE_DSN"] = choices.warehouse or embedded(home, choices, "warehouse").dsn()
+    os.environ.setdefault("HEADRACE_BACKUP_DIR", str(home.path / "backups"))
+    words = [str(machine.ROOT / "backup" / f"{name}.sh"), *(arguments or {"backup": ["logical", "all"]}.get(name, []))]
+    os.execv(words[0], words)
+
+
 def down(home: Home, arguments: argparse.Namespace) -> int:
     """Stop the embedded instances; delete them if that is wanted."""
     if not home.path.exists():
@@ -189,8 +208,8 @@ def down(home: Home, arguments: argparse.Namespace) -> int:
             with Stage(f"stop the {instance.name} instance") as stage:
                 stage.note = "" if instance.stop(servers) else "was not running"
         if arguments.purge:
-            with Stage(f"delete {home.path}"):
-                home.purge()
+            with Stage(f"delete {home.path}") as stage:
+                stage.note = home.purge()
     for name, dsn in (("source", choices.source), ("warehouse", choices.warehouse)):
         if dsn:
             print(f"Your own {name} server was left as it is, its jobs and objects included.")
@@ -280,6 +299,8 @@ def run(words: Sequence[str]) -> int:
             return open_psql(home, arguments)
         case "down":
             return down(home, arguments)
+        case "backup" | "restore" | "verify":
+            return run_script(home, arguments.command, rest)
         case _:
             go_inside(home, arguments, words)
             return run_inside(home, arguments, rest)

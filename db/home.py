@@ -125,11 +125,12 @@ class Home:
         """Say whether a password is kept under a name."""
         return (self._secrets / name).exists()
 
-    def purge(self) -> None:
-        """Delete what this program made here, and the directory too if nothing else is in it."""
+    def purge(self) -> str:
+        """Delete what this program made here, and the directory too if nothing else is in it; say if backups are."""
         for name in ("operational", "warehouse", "secrets", "venv", "bench", "dbt"):
             shutil.rmtree(self.path / name, ignore_errors=True)
         for file in (self._choices, self.path / "lock", self.path / "dbt.lock"):
             file.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self.path.rmdir()
+        return "backups are kept" if (self.path / "backups").exists() else ""

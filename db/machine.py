@@ -43,6 +43,7 @@ TEST_PROGRAMS: Mapping[str, tuple[str, ...]] = {
     "mariadb": ("mariadb-client-core",),
     "mariadbd": ("mariadb-server-core",),
     "mcs": ("mono-mcs", "mono-runtime", "libmono-system-data4.0-cil", "libmono-system-runtime-serialization4.0-cil"),
+    "pgbackrest": ("pgbackrest",),
     "shellcheck": ("shellcheck",),
 }
 TEST_EXTENSIONS = {"mysql_fdw": "-mysql-fdw", "tds_fdw": "-tds-fdw"}

@@ -35,6 +35,10 @@ ERRORS = """
     order by e.error_id desc
     limit 5
 """
+BACKUPS = """
+    select b.kind, b.status as "last outcome", b.age, b.backup, b.message
+    from etl.backups b
+"""
 TOP_PRODUCTS = """
     select p.name as product, p.product_group as "group", sum(s.units)::bigint as units, sum(s.lines)::bigint as sales
     from dwh.sales_by_product s
@@ -128,10 +132,15 @@ def show_demo(connection: psycopg.Connection) -> None:
 
 
 def status(connection: psycopg.Connection) -> dict[str, list[dict[str, Any]]]:
-    """Return pipelines, last runs and errors of the last day, each as rows by column."""
+    """Return pipelines, last runs, errors of the last day and backups, each as rows by column."""
     return {
         title: [dict(zip(names, row, strict=True)) for row in values]
-        for title, query in (("pipelines", PIPELINES), ("runs", LAST_RUNS), ("errors", ERRORS))
+        for title, query in (
+            ("pipelines", PIPELINES),
+            ("runs", LAST_RUNS),
+            ("errors", ERRORS),
+            ("backups", BACKUPS),
+        )
         for names, values in [rows(connection, query)]
     }
 

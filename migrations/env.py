@@ -29,8 +29,8 @@ from migrations.script import AS_ADMIN, AS_OWNER, run
 
 LOCK = "select pg_advisory_lock(hashtextextended('headrace: deployment', 0));"
 TRY_LOCK = LOCK.replace("pg_advisory_lock", "pg_try_advisory_lock")
-# What a first deployment makes reaches the other nodes of a cluster with the tables that are distributed after it: before
-# its commit they would refuse the new owner. Later ones change what is there already. Elsewhere it sets nothing.
+# What a first deployment makes reaches the other nodes of a cluster with the tables that are distributed after it:
+# before its commit they would refuse the new owner. Later ones change what is there. Elsewhere it sets nothing.
 ALONE = "set local citus.enable_ddl_propagation = off;"
 # After the commit, because other nodes of a cluster see a new role only then.
 LAYOUT = """
@@ -39,8 +39,9 @@ do $$ declare v_setting record; begin
     execute format('grant create, connect on database %I to headrace_owner', current_database());
     for v_setting in -- rows are compared by their text form, on other nodes in sessions of the owner
       select s.name, s.value
-      from (values ('datestyle', 'ISO'), ('intervalstyle', 'postgres'), ('timezone', 'UTC'), ('extra_float_digits', '1'),
-                   ('bytea_output', 'hex'), ('xmlbinary', 'base64'), ('xmloption', 'content')) s (name, value)
+      from (values ('datestyle', 'ISO'), ('intervalstyle', 'postgres'), ('timezone', 'UTC'),
+                   ('extra_float_digits', '1'), ('bytea_output', 'hex'),
+                   ('xmlbinary', 'base64'), ('xmloption', 'content')) s (name, value)
     loop
       execute format('alter role headrace_owner set %I = %L', v_setting.name, v_setting.value);
     end loop;

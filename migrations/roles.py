@@ -52,7 +52,7 @@ begin
           and c.relname in (
               'source', 'source_table', 'source_column', 'pipeline', 'stage', 'dimension', 'step', 'batch',
               'batch_source', 'batch_table', 'run_log', 'step_log', 'procedure_errors', 'job', 'slot', 'watermark',
-              'reconciliation', 'check_rule', 'backup_log', 'layout'
+              'reconciliation', 'check_rule', 'backup_log', 'fact', 'layout'
           )
     );
     reset role;

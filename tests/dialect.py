@@ -1,8 +1,8 @@
 """Finds in SQL what Citus refuses, or does wrongly, with tables that it spreads over nodes.
 
-It sees every statement that a text holds: SQL, and the static SQL of PL/pgSQL bodies. Statements that routines make at run
-time it does not see; ``executed`` has the server tell them while something runs. Neither knows everything that Citus
-refuses (a join of a table of this session, say): that is what the tests on a real cluster are for.
+It sees every statement that a text holds: SQL, and the static SQL of PL/pgSQL bodies. Statements that routines make at
+run time it does not see; ``executed`` has the server tell them while something runs. Neither knows everything that
+Citus refuses (a join of a table of this session, say): that is what the tests on a real cluster are for.
 """
 
 from __future__ import annotations

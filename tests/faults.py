@@ -55,6 +55,18 @@ class Spare:
         """Stop it as an administrator does."""
         self._instance.stop(self._servers)
 
+    @property
+    def home(self) -> Path:
+        """The directory that it lives in, which its user may pass."""
+        return self._instance.home.path
+
+    def stop_in(self, data: Path) -> None:
+        """Stop a server of the same version in another data directory, if one is there."""
+        if (data / "postmaster.pid").exists():
+            self._instance._run(
+                self._instance.server(self._servers).bin / "pg_ctl", "stop", "--mode", "immediate", "-D", data
+            )
+
 
 @contextmanager
 def spare(name: str) -> Iterator[Spare]:

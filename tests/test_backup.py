@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.backups import BAD, BUSY, FAILED, SCRIPTS, USAGE, Backups, seal
-from tests.support import BackgroundRun, Flow, locked, wait_until, waiting_for_lock
+from tests.support import BackgroundRun, Flow, locked, raises, wait_until, waiting_for_lock
 
 FACT = "dwh.fact_sales"  # pg_dump locks partitioned tables, the session that holds the snapshot does not
 
@@ -57,6 +57,27 @@ def test_what_a_backup_holds(backups: Backups, sales: Flow) -> None:
     ) == ("succeeded", True, None)
     assert backups.left_over() == []
     assert name in backups.run("backup", "list")
+
+
+def test_role_that_makes_backups_and_nothing_else(backups: Backups, sales: Flow) -> None:
+    """The role that docs/backup.md makes suffices, may not write, and does not see the passwords of sources either."""
+    server = sales.warehouse.server
+    page = (SCRIPTS.parent / "docs/backup.md").read_text()
+    statements = re.search(r"^create role headrace_backup.*?^```", page, re.M | re.S)
+    assert statements
+    try:
+        sales.warehouse.execute(statements[0].removesuffix("```").replace("login", "login password 'makes-them'"))
+        sales.warehouse.execute(f"grant connect on database {sales.warehouse.name} to headrace_backup")
+        backups.run(
+            "backup", "logical", WAREHOUSE_DSN=sales.warehouse.dsn_of("headrace_backup", "makes-them"),
+        )  # fmt: skip
+        assert "is good" in backups.run("verify")
+        server.passwords["headrace_backup"] = "makes-them"
+        with sales.warehouse.connect("headrace_backup") as session, raises("42501"):
+            session.execute("delete from dwh.fact_sales")
+    finally:
+        server.passwords.pop("headrace_backup", None)
+        sales.warehouse.execute("drop owned by headrace_backup; drop role headrace_backup")
 
 
 def test_a_layer_alone(backups: Backups) -> None:
@@ -133,8 +154,8 @@ def test_one_at_a_time(backups: Backups, sales: Flow) -> None:
     with locked(sales.warehouse, f"only {FACT}"):
         process = backups.start("backup", "logical")
         waiting_for_lock(sales.warehouse, FACT)
-        for script, arguments in (("backup", ["logical"]), ("restore", ["all"]), ("verify", [])):
-            assert "another" in backups.run(script, *arguments, code=BUSY)
+        for words in ("backup logical", "restore all", "verify"):
+            assert "another" in backups.run(*words.split(), code=BUSY)
     assert process.wait(60) == 0
     assert len(backups.names) == 1
 
@@ -152,7 +173,7 @@ def test_disk_is_full(backups: Backups, sales: Flow) -> None:
     """A backup that does not fit fails, says why, and leaves no half one; the old one stays."""
     sales.warehouse.execute("create table public.noise as select gen_random_uuid() from generate_series(1, 100000)")
     backups.directory.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "headrace-small", backups.directory]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "headrace-small", str(backups.directory)]
     if subprocess.run(mount, check=False).returncode:
         pytest.skip("this machine does not let root mount a disk")
     try:
@@ -295,12 +316,11 @@ def test_retention(backups: Backups) -> None:
     (backups.logical / f"{two}.bad").write_text("bad: for a test\n")
     three = age(backups, backups.make(), "20200104T000000Z")
     assert {one, layer, two, three} <= set(backups.names), "all were kept, being fewer than seven"
-    few = {"HEADRACE_BACKUP_KEEP": "2"}
-    backups.run("backup", "logical", **few, HEADRACE_BACKUP_KEEP_DAYS="100000")
+    backups.run("backup", "logical", HEADRACE_BACKUP_KEEP="2", HEADRACE_BACKUP_KEEP_DAYS="100000")
     assert {one, two, three} <= set(backups.names), "all are young enough"
     four = backups.names[0]
     five = age(backups, four, "20200105T000000Z")
-    backups.run("backup", "logical", **few)
+    backups.run("backup", "logical", HEADRACE_BACKUP_KEEP="2")
     assert set(backups.names) == {layer, five, backups.names[0]}
     assert not (backups.logical / f"{two}.bad").exists()
     (backups.logical / f"{backups.names[0]}.bad").write_text("bad: for a test\n")
@@ -323,7 +343,7 @@ def test_settings_file(backups: Backups, tmp_path: Path, sales: Flow) -> None:
     )
     environment = {"HEADRACE_BACKUP_CONF": str(file), "PGPASSWORD": server.password}
     process = subprocess.run(
-        [SCRIPTS / "backup.sh", "logical", "stg"], env={"PATH": os.environ["PATH"], **environment},
+        [str(SCRIPTS / "backup.sh"), "logical", "stg"], env={"PATH": os.environ["PATH"], **environment},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert process.returncode == 0, process.stderr
@@ -377,3 +397,26 @@ def test_background(backups: Backups, sales: Flow) -> None:
         backups.make()
         session.execute("select count(*) from dwh.fact_sales")
     reader.finish()
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# What calls the scripts
+# ----------------------------------------------------------------------------------------------------------------------
+def test_units_and_manifest() -> None:
+    """The systemd units are what systemd takes, and every command of units and CronJobs is a script with its words."""
+    units = sorted((SCRIPTS / "systemd").iterdir())
+    assert [unit.suffix for unit in units] == [".service", ".timer"] * 2
+    texts = [path.read_text() for path in (*units, SCRIPTS / "kubernetes" / "cronjob.yaml")]
+    commands = [
+        line for text in texts for line in re.findall(r"(?:ExecStart=|command: \[)/opt/headrace/backup/(.*)", text)
+    ]
+    assert len(commands) == 5
+    for command in commands:
+        script, *words = re.split(r"[, ]+", command.rstrip("]"))
+        assert os.access(SCRIPTS / script, os.X_OK)
+        text = (SCRIPTS / script).read_text()
+        assert all(word in text for word in words)
+    analyze = shutil.which("systemd-analyze")
+    if analyze:
+        said = subprocess.run([analyze, "verify", *map(str, units)], capture_output=True, text=True, check=False).stderr
+        assert [line for line in said.splitlines() if "headrace" in line and "is not executable" not in line] == []

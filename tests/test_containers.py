@@ -49,35 +49,34 @@ def compose_findings(compose: Tree) -> Iterator[str]:
 def service_findings(name: str, service: Tree, compose: Tree, targets: list[str]) -> Iterator[str]:
     """Yield what is wrong with one service."""
     limits = service.get("deploy", {}).get("resources", {}).get("limits", {})
-    if not {"cpus", "memory"} <= set(limits):
-        yield "has no limits of cpus and memory"
-    if name not in ONE_SHOT and "test" not in service.get("healthcheck", {}):
-        yield "has no health check"
-    if service.get("build", {}).get("target") not in targets:
-        yield "is built from no stage of the Dockerfile"
-    tag = str(service.get("image", "")).partition(":")[2]
-    if not tag or tag == "latest":
-        yield "has an image without a version"
-    if service.get("privileged") or "no-new-privileges:true" not in service.get("security_opt", ()):
-        yield "may gain privileges"
-    if service.get("cap_drop") != ["ALL"]:
-        yield "keeps capabilities"
-    for port in service.get("ports", ()):
-        if not str(port).startswith("127.0.0.1:"):
-            yield f"publishes {port} beyond loopback"
+    build = service.get("build", {}).get("target")
+    data = f"{name}:/var/lib/postgresql/data"
+    rules = {
+        "has no limits of cpus and memory": not {"cpus", "memory"} <= set(limits),
+        "has no health check": name not in ONE_SHOT and "test" not in service.get("healthcheck", {}),
+        "is built from no stage of the Dockerfile": build not in targets,
+        "has an image without a version": not re.search(r":(?!latest$)[\w.-]+$", service.get("image", "")),
+        "may gain privileges": service.get("privileged", False)
+        or "no-new-privileges:true" not in service.get("security_opt", ()),
+        "keeps capabilities": service.get("cap_drop") != ["ALL"],
+        "publishes a port beyond loopback": any(
+            not str(port).startswith("127.0.0.1:") for port in service.get("ports", ())
+        ),
+        "keeps its data in no volume of its own": build == "postgres" and data not in service.get("volumes", ()),
+    }
+    yield from (finding for finding, is_wrong in rules.items() if is_wrong)
+    yield from reference_findings(service, compose)
+
+
+def reference_findings(service: Tree, compose: Tree) -> Iterator[str]:
+    """Yield what a service says of secrets, networks and other services, and is not so."""
     for variable, value in service.get("environment", {}).items():
         if re.search("PASSWORD|TRUST|AUTH_METHOD", variable) and not str(value).startswith("/run/secrets/"):
             yield f"has {variable} in its environment"
-    for secret in service.get("secrets", ()):
-        if secret not in compose["secrets"]:
-            yield f"wants secret {secret}, which is not declared"
-    for network in service.get("networks", ()):
-        if network not in compose["networks"]:
-            yield f"is in network {network}, which is not declared"
-    if service["build"]["target"] == "postgres" and f"{name}:/var/lib/postgresql/data" not in service.get(
-        "volumes", ()
-    ):
-        yield "keeps its data in no volume of its own"
+    for kind in ("secrets", "networks"):
+        for name in service.get(kind, ()):
+            if name not in compose[kind]:
+                yield f"wants {name} of {kind}, which is not declared"
     for other, wait in service.get("depends_on", {}).items():
         wanted = "service_completed_successfully" if other in ONE_SHOT else "service_healthy"
         if wait.get("condition") != wanted:
@@ -87,37 +86,40 @@ def service_findings(name: str, service: Tree, compose: Tree, targets: list[str]
 def dockerfile_findings(text: str) -> Iterator[str]:
     """Yield what is wrong with a Dockerfile, by the rules of hadolint that matter here and by our own."""
     lines = re.sub(r"\\\n", " ", re.sub(r"^\s*#.*\n", "", text, flags=re.MULTILINE)).splitlines()
-    stages: list[list[str]] = []
     defaults = dict(re.findall(r"^ARG (\w+)=(\S+)$", text, re.MULTILINE))
+    stages: list[list[str]] = []
     for line in filter(None, map(str.strip, lines)):
         word, _, rest = line.partition(" ")
         if word == "FROM":
             stages.append([])
-            image = re.sub(r"\$\{(\w+)\}", lambda match: defaults.get(match[1], ""), rest.split()[0])
-            if ":" not in image or image.endswith(":latest"):
-                yield f"{image} has no version (DL3006, DL3007)"
+            rest = re.sub(r"\$\{(\w+)\}", lambda match: defaults.get(match[1], ""), rest)
         elif stages:
             stages[-1].append(line)
-        if word == "ADD":
-            yield "ADD instead of COPY (DL3020)"
-        if "apt-get install" in rest and "--no-install-recommends" not in rest:
-            yield "apt-get without --no-install-recommends (DL3015)"
-        if "apt-get install" in rest and "rm -rf /var/lib/apt/lists/*" not in rest:
-            yield "apt's lists stay in the layer (DL3009)"
-        if "pip install" in rest and not all(flag in rest for flag in ("--require-hashes", "--no-cache-dir")):
-            yield "pip without hashes or with its cache (DL3042)"
-        if word in {"ENV", "ARG"} and re.search("PASSWORD|SECRET|TOKEN", rest):
-            yield "a secret in the image"
-        if word == "COPY" and not rest.startswith("--from"):
-            for source in rest.split()[:-1]:
-                if source == "." or not (ROOT / source).exists():
-                    yield f"COPY of {source}"
+        yield from instruction_findings(word, rest)
     for stage in stages:
         users = [line.split()[1] for line in stage if line.startswith("USER ")]
         if not users or users[-1] in {"root", "0"}:
             yield "runs as root (DL3002)"
         if not any(line.startswith("HEALTHCHECK ") for line in stage):
             yield "says nothing of its health (DL3057)"
+
+
+def instruction_findings(word: str, rest: str) -> Iterator[str]:
+    """Yield what is wrong with one instruction."""
+    apt, pip = "apt-get install" in rest, "pip install" in rest
+    sources = rest.split()[:-1] if word == "COPY" else []
+    rules = {
+        "an image without a version (DL3006, DL3007)": word == "FROM"
+        and not re.search(r":(?!latest$)[\w.-]+$", rest.split()[0]),
+        "ADD instead of COPY (DL3020)": word == "ADD",
+        "apt-get without --no-install-recommends (DL3015)": apt and "--no-install-recommends" not in rest,
+        "apt's lists stay in the layer (DL3009)": apt and "rm -rf /var/lib/apt/lists/*" not in rest,
+        "pip without hashes or with its cache (DL3042)": pip
+        and not all(flag in rest for flag in ("--require-hashes", "--no-cache-dir")),
+        "a secret in the image": word in {"ENV", "ARG"} and bool(re.search("PASSWORD|SECRET|TOKEN", rest)),
+        "COPY of what is not there, or of all": any(name == "." or not (ROOT / name).exists() for name in sources),
+    }
+    yield from (finding for finding, is_wrong in rules.items() if is_wrong)
 
 
 def read_compose() -> Tree:
@@ -193,7 +195,7 @@ def test_dockerfile_is_right() -> None:
         ("--require-hashes", "", "DL3042"),
         ("USER 10001", "USER root", "DL3002"),
         ("HEALTHCHECK NONE\n", "", "DL3057"),
-        ("COPY alembic.ini ./", "COPY . ./", "COPY of ."),
+        ("COPY alembic.ini ./", "COPY . ./", "COPY of what is not there, or of all"),
         ("COPY alembic.ini ./", "ADD alembic.ini ./", "DL3020"),
         ("ENV PYTHONPATH", "ENV PGPASSWORD=x PYTHONPATH", "a secret in the image"),
     ],
@@ -206,7 +208,7 @@ def test_faults_in_the_dockerfile_are_found(old: str, new: str, finding: str) ->
 
 def test_secrets_are_made_once(tmp_path: Path) -> None:
     """One for each that the compose file names, random, in a directory that keeps others out; never made anew."""
-    make = ["sh", CONTAINERS / "make_secrets.sh", tmp_path / "secrets"]
+    make = ["sh", str(CONTAINERS / "make_secrets.sh"), str(tmp_path / "secrets")]
     subprocess.run(make, check=True)
     first = {file.name: file.read_text() for file in (tmp_path / "secrets").iterdir()}
     assert set(first) == set(read_compose()["secrets"])
@@ -352,28 +354,31 @@ def manifest_findings(objects: list[Tree]) -> Iterator[str]:
             yield f"no {kind}"
             return
     for each in [*kinds["Job"], *kinds["Deployment"]]:
-        yield from (
-            f"{each['metadata']['name']}: {finding}" for finding in pod_findings(each["spec"]["template"]["spec"])
-        )
+        pod = each["spec"]["template"]["spec"]
+        yield from (f"{each['metadata']['name']}: {finding}" for finding in pod_findings(pod))
+    yield from cluster_findings(kinds)
+
+
+def cluster_findings(kinds: dict[str, list[Tree]]) -> Iterator[str]:
+    """Yield what is wrong with the cluster, its backups and who reaches it."""
     (cluster,), (backup,), (store,) = kinds["Cluster"], kinds["ScheduledBackup"], kinds["ObjectStore"]
-    if backup["spec"]["cluster"]["name"] != cluster["metadata"]["name"]:
-        yield "what is backed up is not the cluster"
     plugins = {p["name"]: p for p in cluster["spec"].get("plugins", ())}
     plugin = plugins.get(backup["spec"].get("pluginConfiguration", {}).get("name"), {})
-    if plugin.get("parameters", {}).get("barmanObjectName") != store["metadata"]["name"] or not plugin.get(
-        "isWALArchiver"
-    ):
-        yield "WAL is not archived to the store"
-    if "pg_cron" not in cluster["spec"]["postgresql"].get("shared_preload_libraries", ()):
-        yield "pg_cron is not loaded"
-    if (
-        cluster["spec"]["postgresql"]["parameters"].get("cron.database_name")
-        != cluster["spec"]["bootstrap"]["initdb"]["database"]
-    ):
-        yield "pg_cron lives in another database"
-    denies = [p for p in kinds["NetworkPolicy"] if p["spec"]["podSelector"] == {} and not p["spec"].get("ingress")]
-    if not any("Ingress" in p["spec"]["policyTypes"] for p in denies):
-        yield "what no policy names may be reached"
+    server = cluster["spec"]["postgresql"]
+    rules = {
+        "what is backed up is not the cluster": backup["spec"]["cluster"]["name"] != cluster["metadata"]["name"],
+        "WAL is not archived to the store": not plugin.get("isWALArchiver")
+        or plugin.get("parameters", {}).get("barmanObjectName") != store["metadata"]["name"],
+        "pg_cron is not loaded": "pg_cron" not in server.get("shared_preload_libraries", ()),
+        "pg_cron lives in another database": server["parameters"].get("cron.database_name")
+        != cluster["spec"]["bootstrap"]["initdb"]["database"],
+        "what no policy names may be reached": not any(
+            policy["spec"]["podSelector"] == {} and "Ingress" in policy["spec"]["policyTypes"]
+            for policy in kinds["NetworkPolicy"]
+            if not policy["spec"].get("ingress")
+        ),
+    }
+    yield from (finding for finding, is_wrong in rules.items() if is_wrong)
 
 
 def pod_findings(pod: Tree) -> Iterator[str]:
@@ -407,7 +412,7 @@ def test_manifests_are_right() -> None:
         ("Cluster", "spec.postgresql.shared_preload_libraries", [], "pg_cron is not loaded"),
         ("Cluster", "spec.bootstrap.initdb.database", "other", "pg_cron lives in another database"),
         ("Job", "spec.template.spec.securityContext", {}, "deploy: may be root"),
-        ("Job", "spec.template.spec.containers.0.env.0", {"name": "WAREHOUSE_DSN", "value": "x"}, "WAREHOUSE_DSN as text"),
+        ("Job", "spec.template.spec.containers.0.env.0", {"name": "DSN", "value": "x"}, "has DSN as text"),
         ("Deployment", "spec.template.spec.containers.0.securityContext", {}, "dashboard: may gain privileges"),
         ("Deployment", "spec.template.spec.containers.0.resources", {}, "no limit of memory"),
         ("Deployment", "spec.template.spec.volumes", [], "which is no volume"),

@@ -1,4 +1,4 @@
-"""Analysts build on dwh with dbt, by the sources file that the warehouse writes; with real dbt, in an environment of its own."""
+"""Analysts build on dwh with dbt, by the sources file that the warehouse writes; with real dbt, installed apart."""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ from tests.conftest import ROOT
 from tests.support import Database, Flow
 
 LOCK = ROOT / "tests" / "dbt.lock"
-PROJECT = "name: shop\nversion: '1.0.0'\nprofile: warehouse\nmodel-paths: [models]\nflags: {send_anonymous_usage_stats: false}\n"
+PROJECT = """
+name: shop
+version: 1.0.0
+profile: warehouse
+flags: {send_anonymous_usage_stats: false}
+"""
 MODEL = """
 {{ config(materialized='table') }}
 select c.country, sum(f.qty) as units
@@ -37,9 +42,9 @@ def dbt() -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not stamp.exists() or stamp.read_text() != wanted:
             shutil.rmtree(home, ignore_errors=True)
-            subprocess.run([sys.executable, "-m", "venv", home], check=True)
-            pip = [
-                home / "bin/python",
+            subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
+            pip: list[str] = [
+                str(home / "bin/python"),
                 "-m",
                 "pip",
                 "install",
@@ -48,7 +53,8 @@ def dbt() -> Path:
                 "--no-compile",
             ]
             subprocess.run(
-                [*pip, "--only-binary", ":all:", "--no-deps", "--require-hashes", "--requirement", LOCK], check=True
+                [*pip, "--only-binary", ":all:", "--no-deps", "--require-hashes", "--requirement", str(LOCK)],
+                check=True,
             )
             stamp.write_text(wanted)
     return home / "bin/dbt"
@@ -83,7 +89,7 @@ def call(dbt: Path, directory: Path, *arguments: str) -> subprocess.CompletedPro
 
 
 def test_a_model_is_built_on_the_sources_file(sales: Flow, dbt: Path, tmp_path: Path) -> None:
-    """It parses without a warning, what is documented arrives, what is fresh passes, what is old fails, the model is right."""
+    """It parses without a warning, documentation arrives, fresh passes, old fails, and the model is right."""
     warehouse = sales.warehouse
     sales.seed()
     sales.run()
@@ -102,8 +108,8 @@ def test_a_model_is_built_on_the_sources_file(sales: Flow, dbt: Path, tmp_path: 
     assert (tables["fact_sales"]["description"], columns["sale_key"]["description"]) == warehouse.row(comments)
     assert columns["captured_on"]["data_type"] == "date"
     relations = warehouse.query(
-        "select relname from pg_catalog.pg_class where relnamespace = 'dwh'::regnamespace and relkind in ('r', 'p', 'v')"
-        " and not relispartition"
+        "select relname from pg_catalog.pg_class where relnamespace = 'dwh'::regnamespace"
+        " and relkind in ('r', 'p', 'v') and not relispartition"
     )
     assert set(tables) == {name for (name,) in relations}
 

@@ -21,6 +21,7 @@ begin
 end
 $$;
 """
+NOTHING = "when matched then do nothing"
 SPREAD_WITH_OTHERS = """
 select format('trigger %s on %s', t.tgname, t.tgrelid::regclass)
 from etl.layout l
@@ -49,8 +50,8 @@ def of(warehouse: Database) -> Dialect:
                 select case when n.nspname = 'pg_catalog' then '' else n.nspname || '.' end || p.proname
                 from pg_catalog.pg_proc as p join pg_catalog.pg_namespace as n on n.oid = p.pronamespace
                 group by n.nspname, p.proname
-                having bool_and(p.provolatile = 'v') or n.nspname in ('etl', 'mrr', 'stg', 'dwh') and bool_or(p.provolatile <> 'i')
-                    or p.proname = 'now'
+                having bool_and(p.provolatile = 'v') or p.proname = 'now'
+                    or n.nspname in ('etl', 'mrr', 'stg', 'dwh') and bool_or(p.provolatile <> 'i')
                 """
             )
         ),
@@ -89,7 +90,8 @@ def test_nothing_is_executed_that_citus_refuses(sales: Flow) -> None:
         sales.run()
         for change in (
             "insert into public.sales values (1, 1, 5); delete from public.sales where qty = 7;"
-            " update public.products set name = 'Adze' where id = 2; insert into public.customers values (10, 'New', 'SE')",
+            " update public.products set name = 'Adze' where id = 2;"
+            " insert into public.customers values (10, 'New', 'SE')",
             "truncate public.sales; insert into public.sales values (1, 1, 4)",
         ):
             sales.operational.execute(change)
@@ -112,17 +114,17 @@ def test_nothing_is_executed_that_citus_refuses(sales: Flow) -> None:
 @pytest.mark.parametrize(
     ("statement", "finding"),
     [
-        ("merge into dwh.fact_sales f using stg.sales_delta s on false when matched then do nothing", "MERGE into dwh.fact_sales"),
-        ("merge into mrr.t f using pg_temp.t s on false when matched then do nothing", "MERGE into mrr.t"),
-        ("merge into mrr.t f using op.t s on false when matched then do nothing", "MERGE into mrr.t"),
-        ("merge into dwh.dim_product f using dwh.dim_customer s on false when matched then do nothing", "reference table"),
+        ("merge into dwh.fact_sales f using stg.sales_delta s on false {}", "MERGE into dwh.fact_sales"),
+        ("merge into mrr.t f using pg_temp.t s on false {}", "MERGE into mrr.t"),
+        ("merge into mrr.t f using op.t s on false {}", "MERGE into mrr.t"),
+        ("merge into dwh.dim_product f using dwh.dim_customer s on false {}", "reference table"),
         ("update dwh.fact_sales set captured_at = clock_timestamp()", "clock_timestamp() is called in a change"),
         ("delete from dwh.dim_customer where valid_from < now()", "now() is called in a change"),
         ("insert into mrr.t select etl.warehouse_id()", "etl.warehouse_id() is called in a change"),
         ("update dwh.fact_sales f set customer_id = 1", "tells the shard"),
         ("perform 1 where exists (select from mrr.t)", "write SELECT 1"),
-        ("select f.qty into v_rows from stg.a cross join lateral (select * from dwh.fact_sales limit 1) f", "number its rows"),
-        ("insert into etl.pipeline values ('a') on conflict do nothing; get diagnostics v_rows = row_count;", "ROW_COUNT"),
+        ("perform from stg.a cross join lateral (select * from dwh.fact_sales limit 1) f", "number its rows"),
+        ("insert into etl.a values (1) on conflict do nothing; get diagnostics v_rows = row_count;", "ROW_COUNT"),
         ("execute 'insert into a on conflict do nothing'; get diagnostics v_rows = row_count;", "ROW_COUNT"),
         ("if true then update dwh.fact_sales set qty = random(); end if", "random() is called in a change"),
     ],
@@ -131,7 +133,8 @@ def test_planted_faults_are_found(warehouse: Database, statement: str, finding: 
     """In the body of a function as of a procedure."""
     said = of(warehouse)
     for kind in ("function", "procedure"):
-        assert finding in "\n".join(said.findings(MAKE.format(kind, statement.rstrip(";") + ";")))
+        found = "\n".join(said.findings(MAKE.format(kind, statement.replace("{}", NOTHING).rstrip(";") + ";")))
+        assert finding in found
 
 
 def test_what_is_allowed_is_not_found(warehouse: Database) -> None:
@@ -143,7 +146,7 @@ def test_what_is_allowed_is_not_found(warehouse: Database) -> None:
         "insert into dwh.fact_sales select s.qty, v_rows from stg.sale(v_rows) s",
         "perform 1 where exists (select from etl.batch)",
         "update dwh.fact_sales set qty = abs(qty)",
-        "with a as (insert into mrr.t values (1) on conflict do nothing returning 1) select count(*) into v_rows from a",
+        "with a as (insert into mrr.t values (1) on conflict do nothing returning 1) select from a",
         "insert into etl.batch values (1); get diagnostics v_rows = row_count",
     ):
         assert list(said.findings(MAKE.format("function", statement + ";"))) == []
@@ -151,7 +154,10 @@ def test_what_is_allowed_is_not_found(warehouse: Database) -> None:
 
 def test_an_sql_function_of_a_spread_table_is_found(warehouse: Database) -> None:
     """Its parameters are not known when Citus plans it."""
-    text = "create or replace function dwh.a(b int) returns int language sql as $$ select count(*) from dwh.fact_sales where qty = b $$;"
+    text = (
+        "create or replace function dwh.a(b int) returns int language sql"
+        " as $$ select count(*) from dwh.fact_sales where qty = b $$;"
+    )
     assert "SQL function" in "\n".join(of(warehouse).findings(text))
     assert list(of(warehouse).findings(text.replace("dwh.fact_sales", "etl.batch"))) == []
 
@@ -192,7 +198,8 @@ def test_a_mirror_gets_its_place_with_its_registration(source: Flow) -> None:
     """By its key or the number of its rows; what an administrator has said before stands; it goes with the mirror."""
     source.operational.execute(
         "create table public.a (x text, y int, primary key (y, x)); create table public.b (x int);"
-        " create table public.c (x numeric primary key, y int); create table public.d (x numeric, y uuid, primary key (x, y))"
+        " create table public.c (x numeric primary key, y int);"
+        " create table public.d (x numeric, y uuid, primary key (x, y))"
     )
     source.warehouse.execute("insert into etl.layout values ('mrr.products', 'reference')")
     for table in ("public.a", "public.b", "public.c", "public.d", "public.products"):

@@ -32,7 +32,8 @@ PAGES = sorted(
 RUN = [
     path
     for path in PAGES
-    if path.parent.name == "how-to" or path.name in {"README.md", "tutorial.md", "powerbi.md", "dashboard.md"}
+    if path.parent.name == "how-to"
+    or path.name in {"README.md", "backup.md", "dashboard.md", "integrate.md", "powerbi.md", "scale.md", "tutorial.md"}
 ]
 OWN = {  # pages about the reader's own databases
     "README.md",
@@ -114,7 +115,13 @@ class World:
         done = subprocess.run(
             words,
             input=given or "",
-            env={**os.environ, **FLUSHED, **self.environment, "HEADRACE_HOME": str(self.home.path)},
+            env={
+                **os.environ,
+                **FLUSHED,
+                **self.environment,
+                "HEADRACE_HOME": str(self.home.path),
+                "HEADRACE_BACKUP_DIR": str(self.home.path / "backups"),
+            },
             cwd=self.directory,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -163,9 +170,15 @@ def demo(
         home.prepare()
         home.keep(Choices(source=operational.dsn, warehouse=warehouse.dsn))
         runner = warehouse.dsn_of("headrace_runner", warehouse.server.passwords["headrace_runner"])
-        world = World(home, checkout, warehouse, {"postgresql://headrace_runner@dwh.example.com/warehouse": runner})
+        copy = warehouse.server.database(f"{warehouse.name}_copy")
+        dsns = {
+            "postgresql://headrace_runner@dwh.example.com/warehouse": runner,
+            "postgresql://admin@dwh.example.com/warehouse_copy": copy.dsn,
+        }
+        world = World(home, checkout, warehouse, dsns)
         yield world
         world.stop_jobs(delete=True)
+        warehouse.execute(f"drop database if exists {copy.name} with (force)")
 
 
 SHOP = """
@@ -293,6 +306,7 @@ def test_commands_of_bootstrap_exist() -> None:
     commands = bootstrap.parser()._subparsers
     assert commands is not None
     known = {name: sub.format_help() for name, sub in commands._group_actions[0].choices.items()}  # type: ignore[union-attr]
+    known |= {name: (ROOT / "backup" / f"{name}.sh").read_text(encoding="utf-8") for name in bootstrap.SCRIPTS}
     known["bench"] = bench.parser().format_help()
     assert {(page, command, flag) for page, command, flag in named if flag not in known.get(command, "-")} == set()
 

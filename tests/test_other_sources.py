@@ -601,12 +601,13 @@ def test_the_password_is_never_shown(crm: Database, maria: MariaDB) -> None:
 def test_masks(crm: Database, maria: MariaDB) -> None:
     """Dropped columns are not read, and the others are masked on arrival, whatever their type."""
     maria.execute(
-        "create table people (id int primary key, email varchar(50), phone varchar(50), born datetime, photo blob);"
-        " insert into people values (1, 'ada@example.com', '555', '1985-12-10 01:02:03', x'ff'), (2, null, null,"
-        " null, null)"
+        "create table people (id int primary key, email varchar(50), phone varchar(50), born datetime, photo blob,"
+        " flags bit(8)); insert into people values (1, 'ada@example.com', '555', '1985-12-10 01:02:03', x'ff', b'1'),"
+        " (2, null, null, null, null, null)"
     )
     maria.execute("set global log_output = 'TABLE', general_log = on; truncate mysql.general_log")
-    add(crm, "shop.people", drop_columns="{phone}", hash_columns="{email,photo}", truncate_columns='{"born": 4}')
+    masks = {"drop_columns": "{phone}", "hash_columns": "{email,photo,flags}", "truncate_columns": '{"born": 4}'}
+    add(crm, "shop.people", columns='{"flags": "bytea"}', **masks)
     run(crm)
     maria.execute("set global general_log = off")
     read = [
@@ -615,9 +616,9 @@ def test_masks(crm: Database, maria: MariaDB) -> None:
     assert any("`email`" in text for text in read)
     assert not any("phone" in text for text in read)
     assert crm.query(
-        r"select id, email = etl.mask_hash('ada@example.com'), photo = etl.mask_hash('\xff'), born from mrr.people"
-        r" order by 1"
-    ) == [(1, True, True, "1985"), (2, None, None, None)]
+        r"select id, email = etl.mask_hash('ada@example.com'), photo = etl.mask_hash('\xff'), born,"
+        r" flags = etl.mask_hash('\x01') from mrr.people order by 1"
+    ) == [(1, True, True, "1985", True), (2, None, None, None, None)]
     run(crm)
     assert crm.value("select count(*) from etl.batch_table") == 1
 
@@ -735,6 +736,20 @@ def test_names(crm: Database, maria: MariaDB) -> None:
     ) == [("id",)]
     with raises("42P01", message="source crm has no table shop.nix"):
         add(crm, "shop.nix")
+
+
+def test_a_foreign_table_of_ones_own_over_mariadb(crm: Database, maria: MariaDB) -> None:
+    """The names are then those of the foreign table here, and its columns those that count."""
+    maria.execute("create table t (id int primary key, shape point, n int); insert into t values (1, point(1, 2), 7)")
+    crm.execute(
+        "create schema mine; grant usage on schema mine to headrace_owner; create foreign table mine.points"
+        " (id int, n bigint) server crm options (dbname 'shop', table_name 't')"
+    )
+    add(crm, "mine.points", key="{id}")
+    run(crm)
+    run(crm)
+    assert crm.query("select id, n from mrr.points") == [(1, 7)]
+    assert crm.query("select * from etl.check_source('crm')") == []
 
 
 def test_remove_source(crm: Database, maria: MariaDB) -> None:

@@ -44,7 +44,7 @@ end_watch() {
 # run COMMAND…: runs it such that a signal to this script ends it at once.
 run() {
   local status=0
-  "$@" </dev/null &
+  IN_RUN=1 "$@" </dev/null &
   CHILD=$!
   wait "$CHILD" || status=$?
   CHILD=

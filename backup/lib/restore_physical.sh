@@ -29,6 +29,18 @@ bring() {
   run backrest restore "${target[@]}" || die "${RESTORE_CODE:-$EXIT_FAILED}" "pgBackRest could not restore: $(backrest_said)"
 }
 
+# need_set_before: that a backup ended before the moment, which is better known before the server is stopped.
+need_set_before() {
+  [[ -n $AT && -z $BASE ]] || return 0
+  local moment stop
+  moment=$(date -d "$AT" +%s 2>/dev/null) || die "$EXIT_USAGE" "'$AT' is no moment" "Write it as '2026-03-01 14:00:00+00'."
+  for stop in $(as_server pgbackrest --config="$(repository_conf)" --stanza=headrace --log-level-console=off --log-level-file=off --output=json info </dev/null \
+    | grep -oE '"stop":[0-9]+' | cut -d : -f 2); do
+    [ "$stop" -ge "$moment" ] || return 0
+  done
+  die "$EXIT_FAILED" "no backup was complete before $AT" "backup.sh list"
+}
+
 # find_origin: whose backups these are. Sets DATA and SERVER_USER, or BASE for a backup by pg_basebackup.
 find_origin() {
   BASE='' DATA=''
@@ -89,6 +101,7 @@ restore_physically() {
   [ -z "$BATCH" ] || moment_of_batch
   SERVER_VERSION=$(cat "$DATA/PG_VERSION" 2>/dev/null || cat "$BACKUPS/physical/$BASE/PG_VERSION" 2>/dev/null || pg_config --version | sed -E 's/^[^0-9]*([0-9]+).*/\1/')
   find_programs
+  need_set_before
   private_place
   data=${DIRECTORY:-$DATA}
   [ -n "$data" ] || die "$EXIT_USAGE" "it is not known where the server's data goes" "--directory DIR"

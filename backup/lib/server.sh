@@ -2,9 +2,12 @@
 # The server's own side, which physical backups need: its user, its data directory, and a first start after a restore in which
 # nothing but the restore itself is at work.
 
-# as_server COMMAND…: as the user that servers run as; PostgreSQL and pgBackRest do not run as root.
+# as_server COMMAND…: as the user that servers run as; PostgreSQL and pgBackRest do not run as root. In run(), it takes the
+# place of the shell, so that a signal reaches the program itself.
 as_server() {
-  if [ "$(id -u)" != 0 ]; then "$@"; else runuser -u "$SERVER_USER" -- "$@"; fi
+  local words=("$@")
+  [ "$(id -u)" != 0 ] || words=(runuser -u "$SERVER_USER" -- "$@")
+  if [ -n "${IN_RUN:-}" ]; then exec "${words[@]}"; else "${words[@]}"; fi
 }
 
 # own_data DIRECTORY: takes the owner of a data directory as the server's user. Sets SERVER_USER.

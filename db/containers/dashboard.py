@@ -1,7 +1,7 @@
 """Serves the dashboard from a container, on every address of its own network.
 
-The host publishes the port on its loopback alone, and the server answers to that name alone. libpq's variables say where
-the warehouse is.
+The host publishes the port on its loopback alone, and the server answers to that name alone. libpq's variables say
+where the warehouse is.
 """
 
 from __future__ import annotations

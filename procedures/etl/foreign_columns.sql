@@ -1,6 +1,6 @@
 -- requires: etl.mysql_columns
 -- Contract: what etl.source_columns() is for a source over another wrapper: the columns that a table has now, as far as
--- the wrapper tells without making anything, which is MySQL's catalogue, and else the foreign table. Columns are told by
+-- the wrapper tells without making anything, which is MySQL's catalogue (unless the foreign table is one of the user's), and else the foreign table. Columns are told by
 -- their name, so a registered one keeps its number and a renamed one is another. type_oid is null where no type here holds it.
 create or replace function etl.foreign_columns(p_source text, p_schema text, p_name text)
 returns table (column_position smallint, column_name text, source_type text, type_oid oid, type_modifier integer, is_filled boolean)
@@ -9,7 +9,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_table etl.source_table;
-  v_is_mysql constant boolean := exists (select from etl.source s where s.source = p_source and s.fdw = 'mysql_fdw');
+  v_is_mysql constant boolean := exists (select from etl.source s where s.source = p_source and s.fdw = 'mysql_fdw')
+    and not etl.is_foreign_table_of(format('%I.%I', p_schema, p_name), p_source);
 begin
   select t.* into v_table from etl.source_table t where t.source = p_source and t.source_schema = p_schema and t.source_name = p_name;
   return query

@@ -2,8 +2,8 @@
 -- Contract: the columns of a table of a source over another wrapper, in order: name, type at the source, type here (null: none holds
 -- it), and the column's own options for the foreign table. What is known best counts: a foreign table of this name and source
 -- that is here; else MySQL's catalogue; else the file's header line, with types from p_columns; else p_columns; else the
--- foreign table that was made before; else what the wrapper imports. A type in p_columns wins, and then that of the registry,
--- as long as the source's type is the registered one.
+-- foreign table that was made before; else what the wrapper imports. A type in p_columns wins, and then that of the foreign table
+-- made before, as long as the source's type is the registered one.
 create or replace function etl.foreign_definition(p_table etl.source_table, p_columns json, p_options jsonb)
 returns table (ordinal bigint, column_name text, source_type text, type_name text, options text)
 language plpgsql
@@ -20,12 +20,10 @@ begin
     if v_fdw = 'mysql_fdw' then
       return query
         select m.ordinal, m.column_name, m.source_type,
-               coalesce(p_columns ->> m.column_name,
-                        case when c.mask is not null and etl.mysql_type(m.source_type) not in ('text', 'bytea') then 'character varying'
-                             when c.source_type = m.source_type and c.mask is null then c.mirror_type end,
-                        etl.mysql_type(m.source_type)), null::text
+               coalesce(p_columns ->> m.column_name, format_type(a.atttypid, a.atttypmod), etl.mysql_type(m.source_type)), null::text
         from etl.mysql_columns((p_table).source, (p_table).source_schema, (p_table).source_name) m
-        left join etl.source_column c on c.source_table_id = (p_table).source_table_id and c.column_name = m.column_name;
+        left join etl.source_column c on c.source_table_id = (p_table).source_table_id and c.column_name = m.column_name
+        left join pg_attribute a on a.attrelid = to_regclass(v_made) and a.attname = m.column_name and not a.attisdropped and c.source_type = m.source_type;
       return;
     elsif v_fdw = 'file_fdw' and coalesce(p_options ->> 'header', 'false') not in ('false', 'off', '0') then
       return query

@@ -1,5 +1,5 @@
 -- Contract: connects to a source, and leaves it again; refuses a PostgreSQL that is too old. Of other wrappers only mysql_fdw can
--- connect without a table; the isolation level has two names in MySQL and MariaDB, and the one that the server takes is kept.
+-- connect without a table; some variables have other names in MySQL and MariaDB, and those that the server takes are kept.
 create or replace function etl.try_source(p_source text)
 returns void
 language plpgsql
@@ -25,7 +25,7 @@ begin
     execute v_look;
   end if;
 exception when fdw_unable_to_establish_connection then
-  if sqlerrm !~* 'unknown system variable ''?transaction_isolation' then
+  if sqlerrm !~* 'unknown system variable ''?(transaction_isolation|max_execution_time)' then
     raise;
   end if;
   execute format('alter server %I options (set init_command %L)', p_source, etl.default_options(v_fdw, 'tx_isolation') ->> 'init_command');
