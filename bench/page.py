@@ -215,11 +215,15 @@ class Report:
         for contestant in names:
             found = self.store.seconds(name, contestant)
             times = ratio(found, below)
-            row = [TITLES[contestant], spread(found), f"{times:.2f} ×" if times else ""]
+            cpu = [self.store.fact(f"{where} CPU", name, contestant) for where in ("source", "warehouse")]
+            row = [
+                TITLES[contestant], spread(found), f"{times:.2f} ×" if times else "",
+                f"{sum(each.median for each in cpu if each):.1f} s",
+            ]  # fmt: skip
             if parts:
                 row += [spread(self.store.part(part, name, contestant)) for part in ("load", "transform")]
             rows.append(row)
-        head = ["contestant", "median (least–most)", f"to {TITLES[base]}"]
+        head = ["contestant", "median (least–most)", f"to {TITLES[base]}", "CPU of both instances"]
         return table([*head, *(["load alone", "transform alone"] if parts else [])], rows)
 
     def _median(self, section: str, name: str) -> float:

@@ -55,6 +55,7 @@ set citus.enable_ddl_propagation = off;
 grant connect, create, temporary on database {0} to headrace_owner;
 grant connect on database {0} to headrace_runner, headrace_monitor, headrace_reader
 """
+NAME = f"wh_citus_{os.environ.get('PYTEST_XDIST_WORKER', 'gw0')}"
 _numbers = itertools.count(1)
 
 pytestmark = pytest.mark.skipif(not DSN, reason="HEADRACE_CITUS_DSN names no cluster")
@@ -98,7 +99,7 @@ def everywhere(nodes: list[Server], name: str, **options: object) -> Iterator[Da
 def warehouse_template(warehouse_server: Server, workers: list[Server]) -> Iterator[Database]:
     """Deploy a warehouse on the cluster; its databases are templates."""
     nodes = [warehouse_server, *workers]
-    with everywhere(nodes, "wh_citus") as template:
+    with everywhere(nodes, NAME) as template:
         for node in nodes:
             handle = node.database(template.name)
             handle.execute("create extension citus")
@@ -129,7 +130,7 @@ def cloned_warehouse(
                 [warehouse_template.name],
             )
             admin.close()
-        with everywhere(nodes, f"wh_citus_{next(_numbers)}", template=warehouse_template.name) as warehouse:
+        with everywhere(nodes, f"{NAME}_{next(_numbers)}", template=warehouse_template.name) as warehouse:
             for node in workers:
                 handle = node.database(warehouse.name)
                 handle.execute(RIGHTS.format(warehouse.name).rpartition(";")[0])
@@ -163,3 +164,28 @@ def test_tables_live_where_the_layout_says(sales: Flow) -> None:
         "mrr.products": ("distributed", "id"),
         "mrr.sales": ("distributed", "_hr_id"),
     }
+
+
+def test_a_table_moves_when_the_layout_changes(sales: Flow) -> None:
+    """With its rows, by one call; the next call does nothing; the pipeline goes on."""
+    warehouse = sales.warehouse
+    sales.seed()
+    sales.run()
+    warehouse.execute(
+        "update etl.layout set kind = 'local', distribution_column = null where relation = 'mrr.products';"
+        " update etl.layout set kind = 'distributed', distribution_column = '_hr_hash' where relation = 'mrr.sales'"
+    )
+    warehouse.execute("call etl.apply_layout()")
+    moved = layout(warehouse)
+    assert "mrr.products" not in moved
+    assert moved["mrr.sales"] == ("distributed", "_hr_hash")
+    placements = "select shardid, nodename, nodeport from pg_dist_shard_placement order by 1, 2, 3"
+    before = warehouse.query(placements)
+    warehouse.execute("call etl.apply_layout()")
+    assert warehouse.query(placements) == before
+    sales.operational.execute(
+        "update public.products set name = 'Adze' where id = 2; insert into public.sales values (2, 2, 4)"
+    )
+    sales.run()
+    sales.assert_mirrors_equal_source()
+    sales.assert_facts_equal_model()

