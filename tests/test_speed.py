@@ -151,6 +151,28 @@ def test_copy_does_not_wait_for_a_dump(sales: Flow) -> None:
     settled(sales)
 
 
+def test_copy_does_not_hide_a_batch_that_waits(copied: Flow) -> None:
+    """A mirror that was emptied by a batch that still waits is filled again through its change set."""
+    copied.run()
+    copied.operational.execute("delete from public.sales")
+    copied.warehouse.execute("call mrr.capture('sales')")
+    copied.operational.execute("insert into public.sales values (2, 1, 2), (2, 1, 0)")
+    copied.run()
+    copied.run()
+    settled(copied)
+
+
+def test_a_truncation_before_a_copy_is_no_row(sales: Flow) -> None:
+    """The note that all went before a copy has a number that a row of the copy may have too."""
+    sales.seed()
+    sales.warehouse.call("etl.rebuild", relation="dwh.fact_sales")
+    sales.warehouse.execute("alter sequence etl.change_seq restart with 1")
+    sales.warehouse.execute("call mrr.capture('sales')")
+    assert sales.warehouse.query("select _hr_op, _hr_seq from stg.sales_written") == [("T", 8)]
+    sales.warehouse.execute("call dwh.publish('sales')")
+    settled(sales)
+
+
 def test_small_tables_take_the_common_way(sales: Flow) -> None:
     """A table that its source knows to be small is not worth it."""
     sales.seed()

@@ -6,6 +6,7 @@
 -- rows written out, before anything else changes the mirror.
 -- A table that the source's statistics do not know may be large. The common way, through a change set, go sources over
 -- another wrapper, mirrors on a cluster of Citus, and what was restored in part and has to be sent anew; and so it goes while
+-- an earlier batch of the mirror waits, and while
 -- another session, such as a dump, holds a lock on one of the tables.
 create or replace function mrr.begin_copy(p_table etl.source_table, p_batch bigint)
 returns boolean
@@ -16,6 +17,7 @@ declare
   v_mirror constant text := (p_table).mirror;
 begin
   if (p_table).key_columns is not null or (p_table).needs_rebuild or etl.is_foreign((p_table).source)
+     or exists (select from etl.batch_table t join etl.batch b on b.batch_id = t.batch_id where t.mirror = v_mirror and b.published_at is null)
      or exists (select from pg_extension e where e.extname = 'citus') then
     return false;
   elsif exists (
