@@ -197,6 +197,14 @@ Table(
         comment="Offending rows of a check that the log keeps.",
     ),
     Column(
+        "copy_from",
+        BigInteger,
+        nullable=False,
+        server_default=text("100000"),
+        comment="Rows at the source from which a first copy without a key fills its mirror directly.",
+    ),
+    CheckConstraint("copy_from >= 0", name="copy_from"),
+    Column(
         "reader_samples",
         Text,
         nullable=False,
@@ -1003,6 +1011,21 @@ Table(
 )
 
 Table(
+    "left_out",
+    metadata,
+    Column("mirror", Text, primary_key=True, comment="Mirror."),
+    Column(
+        "change_seq",
+        BigInteger,
+        primary_key=True,
+        autoincrement=False,
+        comment="Number of the row in the change set.",
+    ),
+    schema="stg",
+    comment="Rows of a first copy that the judge has put into quarantine; empty between publishes.",
+)
+
+Table(
     "sales_delta",
     metadata,
     Column("captured_on", Date, nullable=False, comment="Day."),
@@ -1100,8 +1123,8 @@ def dimension(name: str, member: str, attributes: tuple[str, ...]) -> Table:
         CheckConstraint("batch_from < batch_to", name="batches"),
         CheckConstraint("is_current = (valid_to = 'infinity'::timestamp with time zone)", name="current"),
         ExcludeConstraint(
-            ("source", "="),
             (business_key, "="),
+            ("source", "="),
             (text("tstzrange(valid_from, valid_to)"), "&&"),
             using="gist",
             name=f"{table}_period_excl",
@@ -1140,7 +1163,7 @@ Table(
     Column(
         "sale_key",
         BigInteger,
-        Identity(always=True),
+        Identity(always=True, cache=1000),
         nullable=False,
         comment="Number of the fact; the highest of equal ones is the newest.",
     ),

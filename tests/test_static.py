@@ -41,6 +41,7 @@ create temporary table headrace_log (_hr_seq bigint, _hr_op "char", _hr_kept tex
 create temporary table headrace_bucket (bucket integer, copies bigint, hash numeric, is_source boolean);
 create temporary table headrace_image (bucket integer, image text, copies bigint);
 create temporary table headrace_difference (bucket integer, image text, copies_source bigint, copies_mirror bigint);
+create temporary table headrace_delta (captured_on date, country text, product_key bigint, lines bigint, units bigint);
 create temporary table headrace_definition (
     ordinal bigint, column_name text, source_type text, type_name text, options text
 );

@@ -27,8 +27,8 @@ begin
     v_cubes := array[dwh.dashboard_cube('{day,country,group,product}', 'day', '{}', null)];
   else
     -- upper bounds from the dimensions, which are smaller than the aggregate
-    v_countries := (select count(distinct c.country) + 1 from dwh.dim_customer c);
-    v_groups := (select count(distinct p.product_group) + 1 from dwh.dim_product p);
+    v_countries := (select count(c.country) + 1 from (select distinct d.country from dwh.dim_customer d) c);
+    v_groups := (select count(p.product_group) + 1 from (select distinct d.product_group from dwh.dim_product d) p);
     v_grain := coalesce(
       (select g.grain
        from (values ('day', 1), ('week', 7), ('month', 28), ('quarter', 90), ('year', 365)) g (grain, days)

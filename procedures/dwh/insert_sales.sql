@@ -1,50 +1,62 @@
 -- Contract: inserts the fit sales of a batch with the versions of customer and product that held when each was captured,
--- returns how many, and notes them in stg.sales_delta. The judge has taken unfit rows out of the change set. A replayed or rebuilt row keeps the batch and the date of its first
--- capture (origin).
-create or replace function dwh.insert_sales(p_batch bigint)
+-- returns how many, and notes them in stg.sales_delta. The judge has taken unfit rows out of the change set. A replayed or
+-- rebuilt row keeps the batch and the date of its first capture (p_origins: the batches that first captured the rows).
+-- A month that has no partition yet is filled before it is attached (dwh.fill_sales_partition), save on a cluster of Citus.
+-- Invariant: with one origin, which all but replayed and rebuilt batches have, it is a constant to the planner, which then
+-- knows that nearly every version of the dimensions holds. With several it would expect next to none and look each up.
+create or replace function dwh.insert_sales(p_batch bigint, p_origins bigint[])
 returns bigint
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_time_zone constant text := (select w.time_zone from etl.warehouse w);
+  v_is_one constant boolean := cardinality(p_origins) = 1;
+  v_is_cluster constant boolean := exists (select from pg_extension e where e.extname = 'citus');
+  v_nested_loops constant text := current_setting('enable_nestloop');
+  v_partition text;
+  v_day date;
   v_inserted bigint;
 begin
-  perform dwh.ensure_partition('dwh.fact_sales', d.day), dwh.fill_dim_date(d.day)
-  from (
-    select distinct (b.captured_at at time zone v_time_zone)::date as day
-    from (select distinct s.origin from stg.sale(p_batch) s where s.op in ('I', 'U')) s
-    join etl.batch b on b.batch_id = s.origin
-  ) d;
+  for v_day in
+    select distinct date_trunc('month', b.captured_at at time zone v_time_zone)::date from etl.batch b where b.batch_id = any (p_origins)
+  loop
+    perform dwh.fill_dim_date(v_day);
+    v_partition := dwh.make_partition('dwh.fact_sales', v_day);
+    if v_partition is not null and v_is_one and not v_is_cluster then
+      return dwh.fill_sales_partition(p_batch, v_partition, v_day, p_origins[1]);
+    elsif v_partition is not null then
+      perform dwh.attach_partition('dwh.fact_sales', v_partition, v_day);
+    end if;
+  end loop;
 
-  with inserted as (
-    insert into dwh.fact_sales (source, customer_id, product_id, customer_key, product_key, qty, captured_at, captured_on, batch_id)
-    select s.source, s.customer_id, s.product_id, c.customer_key, p.product_key, s.qty,
-           b.captured_at, (b.captured_at at time zone v_time_zone)::date, s.origin
-    from stg.sale(p_batch) s
-    join etl.batch b on b.batch_id = s.origin
-    join dwh.dim_customer c
-      on c.source = s.source and c.customer_id = s.customer_id and c.batch_from <= s.origin and s.origin < c.batch_to
-    join dwh.dim_product p
-      on p.source = s.source and p.product_id = s.product_id and p.batch_from <= s.origin and s.origin < p.batch_to
-    where s.op in ('I', 'U')
-    returning captured_on, customer_key, product_key, qty
-  ), counted as (
-    select i.captured_on, i.customer_key, i.product_key, count(*) as lines, sum(i.qty) as units
-    from inserted i
-    group by 1, 2, 3
-  ), noted as (
-    insert into stg.sales_delta (captured_on, country, product_key, lines, units)
-    select i.captured_on, coalesce(c.country, '(unknown)'), i.product_key, sum(i.lines), sum(i.units)
-    from counted i
-    join dwh.dim_customer c on c.customer_key = i.customer_key
-    group by 1, 2, 3
-  )
-  select coalesce(sum(i.lines), 0)::bigint into v_inserted from counted i;
+  if not v_is_one then
+    perform set_config('enable_nestloop', 'off', true);
+  end if;
+  execute format(
+    'with inserted as ('
+    '   insert into dwh.fact_sales (source, customer_id, product_id, customer_key, product_key, qty, captured_at, captured_on, batch_id)'
+    '   select s.source, s.customer_id, s.product_id, c.customer_key, p.product_key, s.qty,'
+    '          b.captured_at, (b.captured_at at time zone $2)::date, s.origin'
+    '   from stg.sale($1) s'
+    '   join etl.batch b on b.batch_id = %1$s'
+    '   join dwh.dim_customer c on c.source = s.source and c.customer_id = s.customer_id and c.batch_from <= %1$s and %1$s < c.batch_to'
+    '   join dwh.dim_product p on p.source = s.source and p.product_id = s.product_id and p.batch_from <= %1$s and %1$s < p.batch_to'
+    '   where s.op in (''I'', ''U'')'
+    '   returning captured_on, customer_key, product_key, qty'
+    ' ), counted as ('
+    '   select i.captured_on, i.customer_key, i.product_key, count(*) as lines, sum(i.qty) as units from inserted i group by 1, 2, 3'
+    ' ), noted as ('
+    '   insert into stg.sales_delta (captured_on, country, product_key, lines, units)'
+    '   select i.captured_on, coalesce(c.country, ''(unknown)''), i.product_key, sum(i.lines), sum(i.units)'
+    '   from counted i join dwh.dim_customer c on c.customer_key = i.customer_key group by 1, 2, 3)'
+    ' select coalesce(sum(i.lines), 0)::bigint from counted i', case when v_is_one then '$3' else 's.origin' end)
+    into v_inserted using p_batch, v_time_zone, p_origins[1];
+  perform set_config('enable_nestloop', v_nested_loops, true);
   return v_inserted;
 end
 $$;
 
-comment on function dwh.insert_sales(bigint) is
-  'Inserts the fit sales of batch p_batch into dwh.fact_sales; returns how many. Internal.';
-revoke all on function dwh.insert_sales(bigint) from public;
+comment on function dwh.insert_sales(bigint, bigint[]) is
+  'Inserts the fit sales of batch p_batch, first captured by the batches p_origins, into dwh.fact_sales; returns how many. Internal.';
+revoke all on function dwh.insert_sales(bigint, bigint[]) from public;

@@ -12,12 +12,11 @@ declare
 begin
   for v_slot in select s.* from etl.slot s where s.pipeline = p_pipeline loop
     begin
-      perform etl.connect_source(v_slot.source);
+      perform etl.take_connection(v_slot.source);
       perform etl.send_query('headrace_' || v_slot.source, format(
         'select pg_replication_slot_advance(%L, %L)::text from pg_replication_slots where slot_name = %1$L and confirmed_flush_lsn < %2$L',
         v_slot.slot_name, v_slot.position));
       perform etl.finish_query('headrace_' || v_slot.source);
-      perform etl.disconnect_source(v_slot.source);
     exception when others then
       get stacked diagnostics
         v_error.sqlstate = returned_sqlstate, v_error.message = message_text, v_error.detail = pg_exception_detail,

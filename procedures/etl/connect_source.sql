@@ -1,5 +1,4 @@
--- Contract: opens (or reopens) this session's connection to a source and returns its name for dblink. Text forms are pinned
--- as postgres_fdw pins them, so every value arrives in one exact form.
+-- Contract: opens (or reopens) this session's connection to a source and returns its name for dblink.
 -- A source over another wrapper has no such connection (null); what is read from it next comes from a new snapshot.
 -- Runs as headrace_owner, whose user mapping serves. Errors: whatever the connection says (class 08 or 28).
 create or replace function etl.connect_source(p_source text)
@@ -16,11 +15,7 @@ begin
     return null;
   end if;
   perform etl.disconnect_source(p_source);
-  perform etl_ext.dblink_connect(v_connection, p_source);
-  perform etl_ext.dblink_exec(v_connection, format(
-    'set search_path = pg_catalog; set datestyle = iso; set intervalstyle = postgres; set timezone = ''UTC'';'
-    ' set extra_float_digits = 3; set bytea_output = hex; set application_name = %L',
-    'headrace ' || etl.warehouse_id()));
+  perform etl.open_connection(v_connection, p_source);
   return v_connection;
 end
 $$;

@@ -11,7 +11,7 @@ declare
   v_connection text;
 begin
   foreach v_connection in array coalesce(etl_ext.dblink_get_connections(), '{}') loop
-    if v_connection = 'headrace_' || p_source or p_source is null and v_connection like 'headrace\_%' then
+    if v_connection in ('headrace_' || p_source, 'headrace2_' || p_source) or p_source is null and v_connection ~ '^headrace2?_' then
       perform etl_ext.dblink_disconnect(v_connection);
     end if;
   end loop;

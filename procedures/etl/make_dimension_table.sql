@@ -14,7 +14,7 @@ begin
     ' valid_from timestamptz not null, valid_to timestamptz not null default ''infinity'', is_current boolean not null default true,'
     ' is_inferred boolean not null default false, batch_from bigint not null, batch_to bigint not null default 9223372036854775807,'
     ' check (valid_from < valid_to), check (batch_from < batch_to), check (is_current = (valid_to = ''infinity'')),'
-    ' exclude using gist (source with =, %I with =, tstzrange(valid_from, valid_to) with &&))',
+    ' exclude using gist (%I with =, source with =, tstzrange(valid_from, valid_to) with &&))',
     v_name[1], v_name[2], p_surrogate_key, array_to_string(array(
       select format('%I %s%s', c.column_name, c.type_name, case when c.column_name = p_business_key then ' not null' else '' end)
       from etl.stage_columns(p_stage) c

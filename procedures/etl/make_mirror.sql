@@ -16,7 +16,7 @@ begin
   perform etl.make_foreign_table(p_table);
   execute format('create table mrr.%I (%s, _hr_batch bigint not null, %s)', v_mirror, v_columns,
     case when (p_table).key_columns is null
-         then '_hr_hash bigint not null, _hr_id bigint generated always as identity, primary key (_hr_hash, _hr_id)'
+         then '_hr_hash bigint not null, _hr_id bigint generated always as identity (cache 1000), primary key (_hr_hash, _hr_id)'
          else format('primary key (%s)', etl.key_list(v_id, '%1$I')) end);
   execute format('comment on table mrr.%I is %L', v_mirror, 'Mirror of ' || v_origin || '.');
   execute format('comment on column mrr.%I._hr_batch is %L', v_mirror, 'Batch that last changed the row.');

@@ -2,6 +2,7 @@
 -- slot waits for every transaction that writes in the source's cluster, and where the warehouse lives in the same cluster
 -- the capture itself would be one. A table that has left its publication is marked for comparison here, where it is committed,
 -- because its changes are missing from then on; the capture then refuses it. Asks the source only if the pipeline has log tables.
+-- Its connection stays open for the capture.
 -- Invariant: no error leaves it; a failure is returned in the outcome, as by the phases, and whether to try again is up to the
 -- caller. A step is reported where one failed, and in further attempts.
 create or replace function etl.prepare_slots(p_pipeline text, p_run_id bigint, p_outcome etl.outcome)
@@ -21,11 +22,10 @@ begin
       where t.pipeline = p_pipeline and t.capture = 'log' and t.enabled order by 1
     loop
       v_steps := array[etl.begin_step('capture', 'slot at ' || v_source, null, coalesce((p_outcome).attempt, 1))];
-      perform etl.connect_source(v_source);
+      perform etl.take_connection(v_source);
       if etl.publish_tables(p_pipeline, v_source) then
         perform etl.ensure_slot(p_pipeline, v_source, p_run_id);
       end if;
-      perform etl.disconnect_source(v_source);
       if (p_outcome).attempt > 1 then
         p_outcome.steps := (p_outcome).steps || etl.end_step(v_steps, null);
       end if;

@@ -24,6 +24,9 @@ begin
                        v_table.mirror, coalesce(v_stages, 'none'), v_waiting),
       hint = 'Publish first with call etl.run(…), take its stages out of etl.stage, or remove it all the same with force => true.';
   end if;
+  if stg.is_copy(v_table.mirror) then
+    perform stg.end_copy(v_table.mirror, false);
+  end if;
   perform etl.drop_capture(v_table);
   delete from etl.batch_table t using etl.batch b where b.batch_id = t.batch_id and t.mirror = v_table.mirror and b.published_at is null;
   delete from stg.quarantine q where q.mirror = v_table.mirror;

@@ -2,6 +2,7 @@
 -- must be called outside a transaction block; by hand and by pg_cron it does and logs the same.
 -- Invariant: this procedure only commits, rolls back and calls. It commits, so it can be neither SECURITY DEFINER nor have
 -- a SET clause: the search_path is set anew in each transaction, and every name is qualified.
+-- A first copy that waits is published before more is captured, and then the run goes on.
 -- A phase, or the making of a slot, that met a serialization failure, deadlock or lock timeout is tried again a few times.
 -- A job of all pipelines leaves those to their own that have one.
 -- Errors: ends with the SQLSTATE of the first pipeline that failed, after all have had their turn.
@@ -40,43 +41,52 @@ begin
     commit;
     set local search_path = pg_catalog, pg_temp;
 
-    while ((v_outcome).failure).sqlstate is null loop
-      call mrr.capture(v_pipeline, v_run_id, v_outcome);
-      if not dry_run and etl.is_worth_retrying(v_outcome) then
-        rollback;
-        set local search_path = pg_catalog, pg_temp;
-        v_outcome := etl.begin_attempt(v_run_id, v_outcome);
+    loop
+      while ((v_outcome).failure).sqlstate is null loop
+        call mrr.capture(v_pipeline, v_run_id, v_outcome);
+        if not dry_run and etl.is_worth_retrying(v_outcome) then
+          rollback;
+          set local search_path = pg_catalog, pg_temp;
+          v_outcome := etl.begin_attempt(v_run_id, v_outcome);
+          commit;
+          set local search_path = pg_catalog, pg_temp;
+          continue;
+        end if;
+        exit when dry_run or ((v_outcome).failure).sqlstate is not null;
         commit;
         set local search_path = pg_catalog, pg_temp;
-        continue;
+        perform etl.acknowledge(v_pipeline, v_run_id);
+        commit;
+        set local search_path = pg_catalog, pg_temp;
+        exit when not (v_outcome).more or etl.is_enough_waiting(v_pipeline);
+      end loop;
+      while ((v_outcome).failure).sqlstate is null loop
+        call dwh.publish(v_pipeline, v_run_id, v_outcome);
+        if not dry_run and etl.is_worth_retrying(v_outcome) then
+          rollback;
+          set local search_path = pg_catalog, pg_temp;
+          v_outcome := etl.begin_attempt(v_run_id, v_outcome);
+          commit;
+          set local search_path = pg_catalog, pg_temp;
+          continue;
+        end if;
+        exit when dry_run or ((v_outcome).failure).sqlstate is not null or not (v_outcome).more;
+        commit;
+        set local search_path = pg_catalog, pg_temp;
+      end loop;
+      if dry_run or ((v_outcome).failure).sqlstate is not null then
+        rollback;
+      else
+        commit;
       end if;
+
       exit when dry_run or ((v_outcome).failure).sqlstate is not null;
-      commit;
       set local search_path = pg_catalog, pg_temp;
-      perform etl.acknowledge(v_pipeline, v_run_id);
+      v_outcome := mrr.finish_copies(v_pipeline, v_run_id, v_outcome);
       commit;
-      set local search_path = pg_catalog, pg_temp;
-      exit when not (v_outcome).more or etl.is_enough_waiting(v_pipeline);
-    end loop;
-    while ((v_outcome).failure).sqlstate is null loop
-      call dwh.publish(v_pipeline, v_run_id, v_outcome);
-      if not dry_run and etl.is_worth_retrying(v_outcome) then
-        rollback;
-        set local search_path = pg_catalog, pg_temp;
-        v_outcome := etl.begin_attempt(v_run_id, v_outcome);
-        commit;
-        set local search_path = pg_catalog, pg_temp;
-        continue;
-      end if;
-      exit when dry_run or ((v_outcome).failure).sqlstate is not null or not (v_outcome).more;
-      commit;
+      exit when not (v_outcome).more;
       set local search_path = pg_catalog, pg_temp;
     end loop;
-    if dry_run or ((v_outcome).failure).sqlstate is not null then
-      rollback;
-    else
-      commit;
-    end if;
 
     set local search_path = pg_catalog, pg_temp;
     perform pg_catalog.set_config('application_name', v_application, false);

@@ -13,6 +13,9 @@ declare
   v_change record;
   v_type text;
 begin
+  if stg.is_copy((p_table).mirror) then
+    perform stg.end_copy((p_table).mirror, true);
+  end if;
   if etl.is_foreign((p_table).source) then
     perform etl.make_foreign_table(p_table); -- whose types the new columns get
   end if;

@@ -1,10 +1,14 @@
 -- Contract: brings a mirror up to the change set of one batch and counts what the change set holds, whichever capture mode
 -- wrote it. A row D of a keyless table takes the most recently captured of equal rows with it, so the mirror keeps the
 -- dates that the facts keep.
+-- Rows of the mirror are found one by one through its key, never by reading it whole: the cost is that of the changes,
+-- whatever the mirror holds and the planner makes of it.
 create or replace function mrr.apply_changes(p_table etl.source_table, p_batch bigint)
 returns etl.row_counts
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set enable_hashjoin = off
+set enable_mergejoin = off
 as $$
 declare
   v_id constant integer := (p_table).source_table_id;

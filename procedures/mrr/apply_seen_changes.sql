@@ -12,6 +12,7 @@ declare
   v_fence pg_lsn;
   v_changes record;
 begin
+  perform mrr.settle_copies((p_table).pipeline);
   insert into etl.batch (pipeline, captured_at) values ((p_table).pipeline, clock_timestamp()) returning batch_id into v_batch;
   perform etl.open_snapshot((p_table).source, v_batch, format('%I.%I', (p_table).source_schema, (p_table).source_name));
   select s.* into v_slot from etl.slot s where s.pipeline = (p_table).pipeline and s.source = (p_table).source;

@@ -38,13 +38,16 @@ begin
     end if;
   end if;
   begin
-    perform etl.disconnect_source();
+    if v_alone then
+      perform etl.disconnect_source();
+    end if;
     if not exists (select from etl.source_table t where t.pipeline = v_pipeline and t.enabled) then
       raise exception using
         errcode = 'object_not_in_prerequisite_state',
         message = format('pipeline %s has no enabled table, so there is nothing to capture', v_pipeline),
         hint = format('Register one: call etl.add_table(''op'', ''public.orders'', pipeline => %L);', v_pipeline);
     end if;
+    perform mrr.settle_copies(v_pipeline);
     insert into etl.batch (pipeline, run_id, captured_at) values (v_pipeline, capture.run_id, clock_timestamp()) returning batch_id into v_batch;
     for v_source in
       select t.source from etl.source_table t where t.pipeline = v_pipeline and t.enabled
@@ -65,7 +68,7 @@ begin
         v_more := v_more or (v_part.source_table).capture = 'log';
       end if;
     end loop;
-    perform etl.disconnect_source();
+    perform case when v_alone then etl.disconnect_source() else etl.close_snapshots() end;
     perform etl.leave_sources(v_pipeline);
     update etl.batch b
     set captured_at = coalesce((select max(s.captured_at) from etl.batch_source s where s.batch_id = v_batch), b.captured_at),

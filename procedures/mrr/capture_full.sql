@@ -1,6 +1,6 @@
 -- Contract: capture mode full. Writes the change set of one table and batch by comparing the source's snapshot with the
--- mirror, and returns the rows read. An empty mirror needs no comparison: the snapshot is the change set. If the table
--- was mirrored before and removed, what it brought into dwh then is withdrawn by the same change set (T).
+-- mirror, and returns the rows read. An empty mirror needs no comparison: the snapshot is the change set, and a large one
+-- without a key goes straight into the mirror, which then is the change set (mrr.begin_copy). If the table was mirrored before and removed, what it brought into dwh then is withdrawn by the same change set (T).
 create or replace function mrr.capture_full(p_table etl.source_table, p_batch bigint, p_run_id bigint)
 returns bigint
 language plpgsql
@@ -17,7 +17,8 @@ begin
     if (p_table).copied_at is null and exists (select from etl.batch_table t where t.mirror = v_mirror and t.batch_id < p_batch) then
       execute format('insert into stg.%I (_hr_batch, _hr_op) values ($1, ''T'')', v_mirror || '_changes') using p_batch;
     end if;
-    return mrr.read_source(p_table, p_run_id, format('stg.%I', v_mirror || '_changes'), p_batch);
+    return mrr.read_source(p_table, p_run_id,
+      case when mrr.begin_copy(p_table, p_batch) then format('mrr.%I', v_mirror) else format('stg.%I', v_mirror || '_changes') end, p_batch);
   end if;
   execute format('create temporary table headrace_snapshot on commit drop as select %s from mrr.%I with no data',
     etl.column_list(v_id, '%1$I'), v_mirror);

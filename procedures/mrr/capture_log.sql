@@ -13,6 +13,7 @@ declare
   v_changes record;
   v_counts etl.row_counts;
   v_fence pg_lsn;
+  v_read bigint;
 begin
   select s.* into strict v_slot from etl.slot s where s.pipeline = p_pipeline and s.source = p_source;
   select s.lsn into strict v_fence from etl.batch_source s where s.batch_id = p_batch and s.source = p_source;
@@ -32,6 +33,7 @@ begin
     loop
       p_steps := p_steps || etl.begin_step('capture', v_table.mirror, p_batch, p_steps[cardinality(p_steps)].attempt);
       select c.* into v_changes from mrr.collect_changes(v_table) c;
+      v_read := (select count(*) from pg_temp.headrace_log);
       if v_changes.is_truncated then
         execute format('insert into stg.%I (_hr_batch, _hr_op) values ($1, ''T'')', v_table.mirror || '_changes') using p_batch;
         execute format('delete from mrr.%I', v_table.mirror);
@@ -41,8 +43,11 @@ begin
       else
         perform mrr.net_keyed(v_table, p_batch, v_changes.is_truncated);
       end if;
+      if v_read >= 1000 then
+        execute format('analyze stg.%I', v_table.mirror || '_changes');
+      end if;
       v_counts := mrr.apply_changes(v_table, p_batch);
-      v_counts.rows_read := (select count(*) from pg_temp.headrace_log);
+      v_counts.rows_read := v_read;
       drop table pg_temp.headrace_log;
       if v_counts.rows_inserted + v_counts.rows_updated + v_counts.rows_deleted > 0 then
         insert into etl.batch_table (batch_id, mirror, rows_read, rows_inserted, rows_updated, rows_deleted)

@@ -14,10 +14,19 @@ declare
 begin
   v_read := case when v_is_full then mrr.capture_full(p_table, p_batch, p_run_id)
                  else mrr.capture_watermark(p_table, p_batch, p_run_id) end;
-  if v_read >= 1000 then
-    execute format('analyze stg.%I', (p_table).mirror || '_changes');
+  if stg.is_copy((p_table).mirror) and v_read = 0 then
+    perform stg.end_copy((p_table).mirror, false);
   end if;
-  v_counts := mrr.apply_changes(p_table, p_batch);
+  if stg.is_copy((p_table).mirror) then
+    execute format('analyze mrr.%I (_hr_batch)', (p_table).mirror);
+    execute format('select count(*) from stg.%I', (p_table).mirror || '_written') into v_counts.rows_deleted;
+    v_counts := etl.counts(p_inserted => v_read, p_deleted => v_counts.rows_deleted);
+  else
+    if v_read >= 1000 then
+      execute format('analyze stg.%I', (p_table).mirror || '_changes');
+    end if;
+    v_counts := mrr.apply_changes(p_table, p_batch);
+  end if;
   v_counts.rows_read := v_read;
   if v_counts.rows_inserted + v_counts.rows_updated + v_counts.rows_deleted > 0 then
     insert into etl.batch_table (batch_id, mirror, rows_read, rows_inserted, rows_updated, rows_deleted)

@@ -12,6 +12,7 @@ declare
   v_key text;
   v_last_truncate bigint;
   v_is_unknown boolean;
+  v_number integer;
 begin
   execute format('create temporary table headrace_log on commit drop as select %s, 0::bigint as _hr_seq, ''I''::"char" as _hr_op, null::text[] as _hr_kept, null::bigint as _hr_old from mrr.%I with no data',
     v_columns, (p_table).mirror);
@@ -28,13 +29,12 @@ begin
     join pg_temp.headrace_relation r on r.relation = mrr.int_at(s.message, 6 + 4 * n, 4));
   is_truncated := v_last_truncate is not null;
 
-  create temporary table headrace_change on commit drop as
-  select s.seq, s.tag, d.old_kind, d.old_values, d.new_values, d.kept, r.column_names
-  from pg_temp.headrace_stream s
-  join pg_temp.headrace_relation r on r.relation = mrr.int_at(s.message, 1, 4) and s.seq > r.first_seq and s.seq < r.end_seq
-  cross join lateral mrr.decode_change(s.message) d
-  where s.tag in ('I', 'U', 'D') and s.seq > coalesce(v_last_truncate, 0)
-    and ((p_table).copy_snapshot is null or not mrr.was_seen(s.xid, (p_table).copy_snapshot));
+  create temporary table headrace_change (seq bigint, tag "char", old_kind "char", old_values text[], new_values text[], kept integer[], column_names text[])
+    on commit drop;
+  for v_number in select distinct cardinality(r.column_names) from pg_temp.headrace_relation r loop
+    execute 'insert into pg_temp.headrace_change ' || mrr.decode_query(v_number, false) using coalesce(v_last_truncate, 0), (p_table).copy_snapshot;
+    execute 'insert into pg_temp.headrace_change ' || mrr.decode_query(v_number, true) using coalesce(v_last_truncate, 0), (p_table).copy_snapshot;
+  end loop;
   drop table pg_temp.headrace_relation;
   has_new_columns := exists (
     select from (select distinct c.column_names from pg_temp.headrace_change c) r

@@ -10,11 +10,12 @@ declare
 begin
   execute format(
     'insert into stg.%1$I (%2$s, _hr_batch, _hr_op)'
-    ' select %3$s, $1, case when l._hr_net > 0 then ''I'' else ''D'' end::"char"'
-    ' from (select distinct on (x.image) x.* from ('
-    '         select l.*, %4$s as image, sum(case l._hr_op when ''I'' then 1 else -1 end) over (partition by %4$s) as _hr_net'
-    '         from pg_temp.headrace_log l) x order by x.image) l'
-    ' cross join lateral generate_series(1, abs(l._hr_net)) n order by l._hr_net > 0, l._hr_seq',
+    ' select %3$s, $1, case when n.net > 0 then ''I'' else ''D'' end::"char"'
+    ' from (select %4$s as image, max(l._hr_seq) as seq, sum(case l._hr_op when ''I'' then 1 else -1 end) as net'
+    '       from pg_temp.headrace_log l group by 1) n'
+    ' join pg_temp.headrace_log l on l._hr_seq = n.seq'
+    ' cross join lateral generate_series(1, abs(n.net)) copy'
+    ' where n.net <> 0 order by n.net > 0, n.seq',
     (p_table).mirror || '_changes', etl.column_list(v_id, '%1$I'), etl.column_list(v_id, 'l.%1$I'), etl.row_image(v_id, 'l'))
     using p_batch;
 end

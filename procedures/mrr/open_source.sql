@@ -10,7 +10,7 @@ declare
   v_table etl.source_table;
   v_remedies text;
 begin
-  perform etl.connect_source(p_source);
+  perform etl.take_connection(p_source);
   select string_agg(u.remedy, ' ' order by u.source_table_id) into v_remedies from etl.unpublished_tables(p_pipeline, p_source) u;
   if v_remedies is not null then
     raise exception using

@@ -7,6 +7,7 @@ create or replace function stg.customer(p_batch bigint)
 returns table (change_seq bigint, op "char", origin bigint, source text, customer_id bigint, name text, country text, reason text)
 language sql
 stable
+parallel safe
 as $$
   select
     c._hr_seq,

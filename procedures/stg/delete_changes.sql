@@ -8,6 +8,9 @@ declare
   v_mirror text;
 begin
   for v_mirror in select t.mirror from etl.batch_table t where t.batch_id = p_batch loop
+    if stg.is_copy(v_mirror) then
+      perform stg.end_copy(v_mirror, false);
+    end if;
     execute format('delete from stg.%I where _hr_batch = $1', v_mirror || '_changes') using p_batch;
   end loop;
 end

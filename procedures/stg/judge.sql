@@ -11,14 +11,18 @@ declare
   v_read bigint;
 begin
   for v_change_set in
-    select g.stage, t.mirror, t as source_table
+    select g.stage, t.mirror, t as source_table, b.rows_inserted, b.rows_deleted
     from etl.stage g
     join etl.source_table t on t.mirror = g.mirror
     join etl.batch_table b on b.mirror = g.mirror and b.batch_id = p_batch
     where g.stage = any ((p_step).stages)
     order by g.stage, g.mirror
   loop
-    execute format('select count(*) from stg.%I where _hr_batch = $1', v_change_set.mirror || '_changes') into v_read using p_batch;
+    if stg.is_copy(v_change_set.mirror) then
+      v_read := v_change_set.rows_inserted + v_change_set.rows_deleted;
+    else
+      execute format('select count(*) from stg.%I where _hr_batch = $1', v_change_set.mirror || '_changes') into v_read using p_batch;
+    end if;
     v_counts.rows_read := v_counts.rows_read + v_read;
     v_counts.rows_deleted := v_counts.rows_deleted + stg.release_quarantine(v_change_set.source_table, p_batch);
     v_counts.rows_quarantined := v_counts.rows_quarantined + stg.quarantine_unfit(v_change_set.source_table, v_change_set.stage, p_batch, v_read);

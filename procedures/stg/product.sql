@@ -5,6 +5,7 @@ create or replace function stg.product(p_batch bigint)
 returns table (change_seq bigint, op "char", origin bigint, source text, product_id bigint, name text, product_group text, reason text)
 language sql
 stable
+parallel safe
 as $$
   select
     c._hr_seq,

@@ -21,6 +21,8 @@ begin
   if v_is_truncated then
     with gone as (delete from stg.quarantine q where q.mirror = v_mirror returning 1)
     select count(*) into v_released from gone;
+  elsif stg.is_copy(v_mirror) then
+    v_released := 0::bigint; -- nothing but inserts
   elsif v_key is not null then
     execute format(
       'with gone as (delete from stg.quarantine q using %s c'

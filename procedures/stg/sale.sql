@@ -6,6 +6,7 @@ create or replace function stg.sale(p_batch bigint)
 returns table (change_seq bigint, op "char", origin bigint, source text, customer_id bigint, product_id bigint, qty bigint, reason text)
 language sql
 stable
+parallel safe
 as $$
   select
     c._hr_seq,

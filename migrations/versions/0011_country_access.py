@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from migrations.script import AS_ADMIN, AS_OWNER, run
 
-revision = "0013"
+revision = "0011"
 down_revision = "0010"
 branch_labels = None
 depends_on = None

@@ -1,0 +1,44 @@
+-- Contract: lets the first copy of a large table without a key go straight into its mirror, if that is possible, and
+-- says whether it does; the mirror is empty. The change set then is a view, stg.<mirror>_changes, of what is written beside it
+-- (stg.<mirror>_written) and of the mirror's rows, each an insert of batch p_batch: nothing is written twice. The mirror's
+-- primary key is dropped and made again at once when all rows are there (mrr.finish_copies).
+-- Invariant: the view stands for one batch that waits. stg.end_copy() ends it: when the batch is published, or, with its
+-- rows written out, before anything else changes the mirror.
+-- A table that the source's statistics do not know may be large. The common way, through a change set, go sources over
+-- another wrapper, mirrors on a cluster of Citus, and what was restored in part and has to be sent anew; and so it goes while
+-- another session, such as a dump, holds a lock on one of the tables.
+create or replace function mrr.begin_copy(p_table etl.source_table, p_batch bigint)
+returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_mirror constant text := (p_table).mirror;
+begin
+  if (p_table).key_columns is not null or (p_table).needs_rebuild or etl.is_foreign((p_table).source)
+     or exists (select from pg_extension e where e.extname = 'citus') then
+    return false;
+  elsif exists (
+    select from etl.settings s
+    cross join etl_ext.dblink('headrace_' || (p_table).source, format('select c.reltuples from pg_class c where c.oid = %L::regclass',
+                 format('%I.%I', (p_table).source_schema, (p_table).source_name))) r (estimate real)
+    where r.estimate > 0 and r.estimate < s.copy_from)
+  then
+    return false;
+  end if;
+  begin
+    execute format('lock table mrr.%I, stg.%I in access exclusive mode nowait', v_mirror, v_mirror || '_changes');
+  exception when lock_not_available then
+    return false;
+  end;
+  execute format('alter table mrr.%I drop constraint %I', v_mirror,
+                 (select c.conname from pg_constraint c where c.conrelid = format('mrr.%I', v_mirror)::regclass and c.contype = 'p'));
+  execute format('alter table stg.%I rename to %I', v_mirror || '_changes', v_mirror || '_written');
+  perform stg.show_copy(v_mirror, p_batch);
+  return true;
+end
+$$;
+
+comment on function mrr.begin_copy(etl.source_table, bigint) is
+  'Makes the mirror of a large table without a key ready to be filled by its first copy, with no change set beside it; false where the copy has to go through a change set. Needs the open snapshot. Internal.';
+revoke all on function mrr.begin_copy(etl.source_table, bigint) from public;

@@ -1,0 +1,303 @@
+"""What makes runs fast stays exact, and the cost of a run follows what changed: the plans that matter are kept."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from tests.capture import add_log_table, may_replicate
+from tests.conftest import SAMPLE, register
+from tests.support import Database, Flow, locked, wait_until
+
+CHANGE_SET = "select relkind from pg_catalog.pg_class where oid = 'stg.sales_changes'::regclass"
+KEYS = "select count(*) from pg_catalog.pg_index where indrelid = 'mrr.sales'::regclass and indisprimary"
+
+
+@pytest.fixture(params=["full", "log"])
+def copied(request: pytest.FixtureRequest, operational: Database, warehouse: Database) -> Flow:
+    """The sample, its first copy of sales captured straight into the mirror and not yet published."""
+    flow = Flow(operational, warehouse)
+    if request.param == "full":
+        flow = register(operational, warehouse, *SAMPLE)
+    else:
+        flow = register(operational, warehouse)
+        operational.execute("alter table public.sales replica identity full")
+        may_replicate(operational)
+        for table in SAMPLE:
+            add_log_table(flow, table, "sales")
+    flow.warehouse.execute("update etl.settings set copy_from = 0")
+    flow.seed()
+    flow.operational.execute("analyze public.sales")
+    flow.warehouse.execute("call mrr.capture('sales')")
+    assert flow.warehouse.value(CHANGE_SET) == "v"
+    flow.assert_mirrors_equal_source()
+    return flow
+
+
+def settled(flow: Flow) -> None:
+    """See that everything arrived, and that the mirror and its change set are tables like all others."""
+    flow.assert_mirrors_equal_source()
+    flow.assert_facts_equal_model()
+    assert flow.warehouse.value(CHANGE_SET) == "r"
+    assert flow.warehouse.query("select * from stg.left_out") == []
+
+
+def test_copy_is_its_own_change_set(copied: Flow) -> None:
+    """The change set of a copy is the mirror: nothing is written twice, each row is an insert of its batch."""
+    assert copied.warehouse.query("select * from stg.sales_written") == []
+    columns = "customerid, productid, qty, _hr_batch"
+    here = copied.warehouse.query(f"select {columns} from mrr.sales order by _hr_id")
+    change_set = f"select {columns} from stg.sales_changes where _hr_op = 'I' order by _hr_seq"
+    assert copied.warehouse.query(change_set) == here
+    copied.warehouse.execute("call dwh.publish('sales')")
+    settled(copied)
+
+
+def test_run_goes_on_after_a_copy(copied: Flow) -> None:
+    """Further changes follow the copy, whichever came first: its publish or they; the mirror has its key again."""
+    copied.operational.execute("delete from public.sales where qty = 2; insert into public.sales values (2, 2, 2)")
+    copied.run()
+    copied.run()
+    settled(copied)
+    assert copied.warehouse.value(KEYS) == 1
+
+
+def test_copy_that_cannot_be_published_is_mended_by_what_follows(copied: Flow) -> None:
+    """A copy waits while a check stops it, and is written out before the mirror changes."""
+    query = "select * from dwh.fact_sales where qty > 6"
+    copied.warehouse.call("etl.add_check", pipeline="sales", name="few", severity="error", query=query)
+    copied.warehouse.execute("call dwh.publish('sales')")
+    assert copied.last_run("status") == ("failed",)
+    assert copied.warehouse.value(CHANGE_SET) == "v"
+    copied.operational.execute("delete from public.sales where qty > 6")
+    copied.run()
+    copied.run()
+    settled(copied)
+
+
+def test_copy_with_unfit_rows_is_replayed(copied: Flow) -> None:
+    """Unfit rows of a copy are left out by number; replayed, what is fit by then becomes facts of the copy's date."""
+    copied.warehouse.execute("call dwh.publish('sales')")
+    unfit = copied.warehouse.value("select count(*) from stg.quarantine where mirror = 'sales'")
+    assert unfit == 6
+    copied.warehouse.call("etl.replay_quarantine", pipeline="sales")
+    settled(copied)
+    assert copied.warehouse.value("select count(*) from stg.quarantine where mirror = 'sales'") == unfit
+
+
+def test_too_many_unfit_rows_of_a_copy_stop_the_publish(copied: Flow) -> None:
+    """The share of unfit rows is one of the copy's rows."""
+    copied.warehouse.execute("update etl.settings set quarantine_from = 1, quarantine_share = 0.1")
+    copied.warehouse.execute("call dwh.publish('sales')")
+    assert copied.last_run("status") == ("failed",)
+    assert copied.warehouse.query("select * from stg.quarantine") == []
+
+
+def test_copy_is_removed(copied: Flow) -> None:
+    """A table can be removed while its copy waits; registered again, its rows come once."""
+    copied.warehouse.call("etl.remove_table", source="op", source_table="public.sales", force=True)
+    assert copied.warehouse.query("select relname from pg_catalog.pg_class where relname like 'sales\\_%n'") == []
+    copied.add_table("public.sales", "sales")
+    copied.run()
+    settled(copied)
+
+
+def test_registered_again_by_a_copy(copied: Flow) -> None:
+    """A copy of a table that was mirrored before withdraws what came then."""
+    copied.run()
+    copied.warehouse.call("etl.remove_table", source="op", source_table="public.sales", force=True)
+    copied.operational.execute("delete from public.sales where qty = 2")
+    copied.add_table("public.sales", "sales")
+    copied.run()
+    settled(copied)
+
+
+def test_columns_change_while_a_copy_waits(copied: Flow) -> None:
+    """A changed column is followed: the copy is written out first."""
+    copied.operational.execute("alter table public.sales add note text; insert into public.sales values (1, 1, 1, 'x')")
+    copied.run()
+    copied.run()
+    settled(copied)
+
+
+def test_rebuild_and_reconcile_while_a_copy_waits(copied: Flow) -> None:
+    """A comparison changes nothing, and a rebuild publishes the copy first."""
+    copied.warehouse.call("etl.reconcile", source="op", source_table="public.sales")
+    assert copied.warehouse.value("select rows_different from etl.reconciliation") == 0
+    assert copied.warehouse.value(CHANGE_SET) == "v"
+    copied.warehouse.call("etl.rebuild", relation="mrr.sales")
+    settled(copied)
+    copied.warehouse.call("etl.rebuild", relation="dwh.fact_sales")
+    settled(copied)
+
+
+def test_dry_run_of_a_copy(copied: Flow) -> None:
+    """A dry run leaves a waiting copy as it was."""
+    copied.run(dry_run=True)
+    assert copied.warehouse.value(CHANGE_SET) == "v"
+    assert copied.warehouse.query("select * from dwh.fact_sales") == []
+    copied.run()
+    settled(copied)
+
+
+def test_copy_does_not_wait_for_a_dump(sales: Flow) -> None:
+    """While another session holds the tables, as a dump does, the copy goes through a change set."""
+    sales.warehouse.execute("update etl.settings set copy_from = 0")
+    sales.seed()
+    with locked(sales.warehouse, "stg.sales_changes", "access share"):
+        sales.warehouse.execute("call mrr.capture('sales')")
+        assert sales.warehouse.value(CHANGE_SET) == "r"
+    sales.run()
+    settled(sales)
+
+
+def test_small_tables_take_the_common_way(sales: Flow) -> None:
+    """A table that its source knows to be small is not worth it."""
+    sales.seed()
+    sales.operational.execute("analyze public.sales")
+    sales.warehouse.execute("call mrr.capture('sales')")
+    assert sales.warehouse.value(CHANGE_SET) == "r"
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Plans
+# ----------------------------------------------------------------------------------------------------------------------
+SCANS = """
+select c.oid::regclass::text, pg_catalog.pg_stat_get_numscans(c.oid)
+from pg_catalog.pg_class c
+where c.oid = 'mrr.sales'::regclass or c.relname like 'fact\\_sales\\_%' and c.relkind = 'r'
+order by 1"""
+
+
+def scans(flow: Flow) -> list[tuple[str, int]]:
+    """Return how often the mirror and the facts were read whole so far."""
+    flow.warehouse.execute("select pg_stat_force_next_flush()")
+    with flow.warehouse.connect() as session:
+        return session.execute(SCANS).fetchall()
+
+
+def work(flow: Flow, statement: str = "call etl.run('sales')") -> None:
+    """Execute a statement in a session of its own, whose statistics are there when it ends."""
+    with flow.warehouse.connect() as session:
+        session.execute(statement)
+    flow.warehouse.execute("select pg_stat_clear_snapshot()")
+
+
+def large(flow: Flow) -> Flow:
+    """Return the sample with log capture and 40 000 sales, loaded."""
+    flow.operational.execute("alter table public.sales replica identity full")
+    may_replicate(flow.operational)
+    for table in SAMPLE:
+        add_log_table(flow, table, "sales")
+    flow.operational.execute("call public.generate(40000)")
+    flow.run()
+    flow.run()
+    flow.assert_facts_equal_model()
+    return flow
+
+
+CHANGES = [
+    "insert into public.sales select 1 + n % 400, 1 + n % 40, 1 from generate_series(1, 5) n",
+    "delete from public.sales where ctid in (select ctid from public.sales limit 3)",
+    "insert into public.sales select 1 + n % 400, 1 + n % 40, 1 from generate_series(1, 4000) n",
+    "update public.sales set qty = qty + 1 where ctid in (select ctid from public.sales limit 4000)",
+    "delete from public.sales where ctid in (select ctid from public.sales limit 4000)",
+    "update public.customers set country = country || '!' where id % 5 = 0",
+]
+
+
+@pytest.mark.parametrize("is_known", [True, False], ids=["analyzed", "unknown"])
+def test_a_change_run_reads_neither_mirror_nor_facts_whole(
+    operational: Database, warehouse: Database, is_known: bool
+) -> None:
+    """Few changes or many, statistics or none: a run by log finds what it changes through indexes."""
+    flow = large(register(operational, warehouse))
+    if is_known:
+        warehouse.execute("analyze mrr.sales, dwh.fact_sales, dwh.dim_customer, dwh.dim_product")
+    for change in CHANGES:
+        before = scans(flow)
+        operational.execute(change)
+        work(flow)
+        assert flow.last_run() == ("succeeded",)
+        assert scans(flow) == before, change
+    flow.assert_mirrors_equal_source()
+    flow.assert_facts_equal_model()
+
+
+def test_the_scans_are_seen(operational: Database, warehouse: Database) -> None:
+    """The control of the test above: a statement that reads a table whole is counted."""
+    flow = large(register(operational, warehouse))
+    before = scans(flow)
+    work(flow, "select count(qty) from mrr.sales; select count(qty) from dwh.fact_sales")
+    assert all(after[1] > earlier[1] for after, earlier in zip(scans(flow), before, strict=True))
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Decoding
+# ----------------------------------------------------------------------------------------------------------------------
+def peeked(flow: Flow, columns: int) -> psycopg.Connection:
+    """Make a table of so many columns, change it, and put what a slot says of it where the decoding looks."""
+    values = ["''", "null", "'Привет'", "repeat('x', 9000)", "E'a\\nb'"]
+    row = ", ".join(values[n % len(values)] for n in range(columns))
+    op = flow.operational
+    op.execute("set synchronous_commit = on")  # a slot delivers what is flushed
+    op.execute(f"create table public.wide (id int primary key, {', '.join(f'c{n} text' for n in range(columns))})")
+    op.execute("".join(f"alter table public.wide alter c{n} set storage external;" for n in range(columns)))
+    op.execute("create publication wide for table public.wide")
+    op.execute("select pg_create_logical_replication_slot('wide', 'pgoutput')")
+    op.execute(f"insert into public.wide select n, {row} from generate_series(1, 3) n")
+    op.execute("update public.wide set c0 = 'new' where id = 1; update public.wide set id = 9 where id = 2")
+    op.execute("alter table public.wide replica identity full")
+    op.execute("update public.wide set c0 = null; delete from public.wide")
+    messages = op.query(
+        "select xid::text::bigint, data from pg_logical_slot_get_binary_changes("
+        "'wide', null, null, 'proto_version', '1', 'publication_names', 'wide')"
+    )
+    op.execute("select pg_drop_replication_slot('wide')")
+    session = flow.warehouse.connect()
+    session.execute(
+        "create temporary table headrace_stream"
+        ' (seq bigint generated always as identity, xid bigint, tag "char", message bytea)'
+    )
+    with session.cursor() as cursor:
+        cursor.executemany(
+            'insert into headrace_stream (xid, tag, message) select %s, chr(get_byte(m, 0))::"char", m'
+            " from (select %s::bytea as m) m",
+            messages,
+        )
+    session.execute(
+        "create temporary table headrace_relation as select s.seq as first_seq,"
+        " coalesce(lead(s.seq) over (order by s.seq), 9223372036854775807) as end_seq, r.relation, r.column_names"
+        " from headrace_stream s cross join lateral mrr.decode_relation(s.message) r where s.tag = 'R'"
+    )
+    return session
+
+
+@pytest.mark.parametrize("columns", [1, 7, 40])
+def test_decoding_at_once_says_what_the_loop_says(source: Flow, columns: int) -> None:
+    """The generated query and the loop over bytes agree on nulls, unchanged values, old rows and keys."""
+    with peeked(source, columns) as session:
+        by_loop = session.execute(
+            "select s.seq, s.tag, d.old_kind, d.old_values, d.new_values, d.kept from headrace_stream s"
+            " cross join lateral mrr.decode_change(s.message) d where s.tag in ('I', 'U', 'D') order by 1"
+        ).fetchall()
+        at_once = []
+        for is_pair in (True, False):
+            ((query,),) = session.execute("select mrr.decode_query(%s, %s)", [columns + 1, is_pair]).fetchall()
+            at_once += session.execute(query.replace("$1", "0").replace("$2", "null::text")).fetchall()
+    assert len(by_loop) == 11
+    assert sorted(row[:6] for row in at_once) == sorted(by_loop)
+
+
+def test_a_run_takes_one_connection(operational: Database, warehouse: Database) -> None:
+    """The phases of a run share their connection to the source, and leave none behind."""
+    flow = large(register(operational, warehouse))
+    sessions = (
+        "select pg_catalog.pg_stat_get_db_sessions(oid) from pg_catalog.pg_database where datname = current_database()"
+    )
+    before = operational.value(sessions)
+    operational.execute(CHANGES[0])
+    flow.run()
+    wait_until(lambda: operational.value(sessions) > before)
+    assert operational.value(sessions) == before + 1
+    assert operational.query("select pid from pg_catalog.pg_stat_activity where usename = 'headrace_source'") == []
