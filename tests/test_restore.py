@@ -379,7 +379,7 @@ def test_readers_of_dwh_see_old_or_new(backups: Backups, loaded: Flow) -> None:
 @pytest.mark.parametrize("what", ["stg", "mrr", "mrr.sales", "dwh"])
 @pytest.mark.parametrize("where", ["in the backup", "here", "both"])
 def test_part_beside_a_copy_that_waits(backups: Backups, source: Flow, what: str, where: str) -> None:
-    """A first copy that waited when the backup was taken, or waits now, has a view for a change set; the rows come once."""
+    """A first copy that waited at the backup, or waits now, has a view for a change set; its rows come once."""
     register(source, "full")
     source.warehouse.execute("update etl.settings set copy_from = 0")
     if where == "here":

@@ -198,7 +198,7 @@ def test_rebuild_of_an_empty_mirror(sales: Flow) -> None:
 
 
 def test_withdrawal_beside_a_copy_is_not_taken_for_a_row(copied: Flow) -> None:
-    """The row that withdraws what came before may have the number of an unfit row of the copy; only that is quarantined."""
+    """The row that withdraws what came before may have the number of an unfit row; only that is quarantined."""
     copied.run()
     copied.warehouse.call("etl.remove_table", source="op", source_table="public.sales", force=True)
     copied.add_table("public.sales", "sales")
@@ -214,7 +214,7 @@ def test_withdrawal_beside_a_copy_is_not_taken_for_a_row(copied: Flow) -> None:
 
 
 def test_copy_stays_beside_what_is_bound_to_its_change_set(sales: Flow) -> None:
-    """A function that is bound to the table of changes, not to its name, would not see a copy: it goes through that table."""
+    """A function that is bound to the table of changes, not to its name, would not see a copy: so there is none."""
     sales.warehouse.execute("update etl.settings set copy_from = 0")
     sales.warehouse.execute(
         "create function stg.seen() returns bigint begin atomic select count(*) from stg.sales_changes; end"
