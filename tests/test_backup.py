@@ -127,7 +127,7 @@ def test_locks_that_a_backup_must_not_need(sales: Flow) -> None:
 def test_killed_in_the_middle(backups: Backups, sales: Flow, number: signal.Signals) -> None:
     """Nothing that looks whole is left, the log says so, and the next backup clears away and succeeds."""
     with locked(sales.warehouse, f"only {FACT}"):
-        process = backups.start("backup", "logical")
+        process = backups.start("backup", "logical", TMPDIR=str(backups.directory.parent))
         waiting_for_lock(sales.warehouse, FACT)
         assert [path for path in backups.left_over() if path.startswith(".partial-")]
         process.send_signal(number)

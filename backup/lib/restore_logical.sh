@@ -199,11 +199,11 @@ LAYOUT="do \$\$ begin if to_regprocedure('etl.apply_layout()') is not null then 
 restore_logically() {
   local has_content='' began=$SECONDS layers=$WHAT missing
   case $WHAT in all) layers=${LAYERS[*]} ;; *.*) layers=$(layer_of "$WHAT") ;; esac
-  WORK=$(mktemp -d "${TMPDIR:-/tmp}/headrace-restore-XXXXXX")
-  mkfifo "$WORK/pipe"
   lock_place
   CLEAN_UP=clean_up_restore
   ends
+  WORK=$(mktemp -d "${TMPDIR:-/tmp}/headrace-restore-XXXXXX")
+  mkfifo "$WORK/pipe"
   pick "$layers"
   keep_passwords
   [ -z "$INTO" ] || use_dsn "$INTO"

@@ -92,10 +92,10 @@ SQL
 
 restore_physically() {
   local data began=$SECONDS identity=auto archive=on
-  WORK=$(mktemp -d "${TMPDIR:-/tmp}/headrace-restore-XXXXXX")
   lock_place
   CLEAN_UP=clean_up_restored
   ends
+  WORK=$(mktemp -d "${TMPDIR:-/tmp}/headrace-restore-XXXXXX")
   [ -z "$INTO" ] || die "$EXIT_USAGE" "a physical restore is of a whole server, not into a database" "Use --directory, or restore all."
   find_origin
   [ -z "$BATCH" ] || moment_of_batch

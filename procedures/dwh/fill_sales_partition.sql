@@ -1,11 +1,13 @@
 -- Contract: fills a partition of dwh.fact_sales that is not attached yet (dwh.make_partition) with the fit sales of a batch, all
 -- of them first captured by batch p_origin, attaches it, and notes them in stg.sales_delta; returns how many. Rows are those
 -- of dwh.insert_sales(). Without an index, which the attaching makes in one go, and with the counting apart, so that
--- several processes share it: a first load is the largest of all.
+-- several processes share it: a first load is the largest of all. Their hash tables have groups of days, countries and
+-- products, some hundred thousand, which should not spill.
 create or replace function dwh.fill_sales_partition(p_batch bigint, p_partition text, p_day date, p_origin bigint)
 returns bigint
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set hash_mem_multiplier = 4
 as $$
 declare
   v_captured_at constant timestamptz := (select b.captured_at from etl.batch b where b.batch_id = p_origin);

@@ -12,7 +12,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_partition text;
-  v_relation regclass;
+  v_relation text; -- no regclass, since a table that is moved gets another oid
   v_kind text;
   v_column text;
   v_now text;
@@ -25,14 +25,14 @@ begin
   for v_relation, v_kind, v_column, v_now in execute format(
     'select w.relation, w.kind, w.distribution_column, w.kind_now'
     ' from ('
-    '   select c.oid::regclass as relation, l.kind, l.distribution_column,'
+    '   select l.relation, l.kind, l.distribution_column,'
     '          case when p.partmethod = ''h'' then ''distributed'' when p.repmodel = ''t'' then ''reference'' else ''local'' end as kind_now,'
     '          case when p.partmethod = ''h'' then column_to_column_name(p.logicalrelid, p.partkey) end as column_now'
     '   from etl.layout l'
     '   join pg_class c on c.oid = to_regclass(l.relation)'
     '   left join %I p on p.logicalrelid = c.oid) w'
     ' where (w.kind, w.distribution_column) is distinct from (w.kind_now, w.column_now)'
-    ' order by w.kind = ''distributed'', w.relation::text', v_partition)
+    ' order by w.kind = ''distributed'', w.relation', v_partition)
   loop
     if v_now <> 'local' then
       execute format('select undistribute_table(%L)', v_relation);
