@@ -33,7 +33,8 @@ RUN = [
     path
     for path in PAGES
     if path.parent.name == "how-to"
-    or path.name in {"README.md", "backup.md", "dashboard.md", "integrate.md", "powerbi.md", "scale.md", "tutorial.md"}
+    or path.parent.name == "docs"
+    or path.name == "README.md"
 ]
 OWN = {  # pages about the reader's own databases
     "README.md",
