@@ -30,6 +30,11 @@ AFTER = (
     "delete from public.sales where qty = 9; insert into public.sales values (2, 4, 11);"
     " update public.customers set name = 'Eva' where id = 20; delete from public.products where id = 2"
 )
+NOTED = """
+create table public.calls (facts bigint);
+create or replace procedure etl.apply_layout() language plpgsql
+as 'begin insert into public.calls select count(*) from dwh.fact_sales; end'
+"""
 OPTIONS: dict[str, dict[str, object]] = {
     "public.customers": {"watermark": "id", "full_every": None},
     "public.products": {"watermark": "id", "full_every": None},
@@ -215,6 +220,16 @@ def test_without_a_password(backups: Backups, loaded: Flow) -> None:
             "restore", "all", "--into", url(loaded, name), WAREHOUSE_DSN=re.sub(r":\d+/", ":1/", loaded.warehouse.dsn)
         )
     assert "source op has no password yet: call etl.add_source" in said
+
+
+@pytest.mark.parametrize("what", ["all", "dwh.fact_sales"])
+def test_tables_are_brought_to_their_nodes(backups: Backups, loaded: Flow, what: str) -> None:
+    """At the end of a restore, when the rows are there. What that does on a cluster, the tests there see."""
+    loaded.warehouse.execute(NOTED)
+    backups.make()
+    backups.run("restore", what, "--force")
+    loaded.warehouse.close()
+    assert loaded.warehouse.query("select facts = (select count(*) from dwh.fact_sales) from public.calls") == [(True,)]
 
 
 def test_moment_and_batch(backups: Backups, source: Flow) -> None:
