@@ -201,7 +201,7 @@ def test_a_mirror_gets_its_place_with_its_registration(source: Flow) -> None:
         " create table public.c (x numeric primary key, y int);"
         " create table public.d (x numeric, y uuid, primary key (x, y))"
     )
-    source.warehouse.execute("insert into etl.layout values ('mrr.products', 'reference')")
+    source.warehouse.execute("insert into etl.layout values ('mrr.products', 'local')")
     for table in ("public.a", "public.b", "public.c", "public.d", "public.products"):
         source.add_table(table)
     rows = "select relation, kind, distribution_column from etl.layout where relation like 'mrr.%' order by 1"
@@ -210,7 +210,7 @@ def test_a_mirror_gets_its_place_with_its_registration(source: Flow) -> None:
         ("mrr.b", "distributed", "_hr_id"),
         ("mrr.c", "local", None),
         ("mrr.d", "distributed", "y"),
-        ("mrr.products", "reference", None),
+        ("mrr.products", "local", None),
     ]
     source.warehouse.execute("call etl.remove_table('op', 'public.a')")
     assert ("mrr.a", "distributed", "y") not in source.warehouse.query(rows)

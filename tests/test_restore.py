@@ -30,6 +30,11 @@ AFTER = (
     "delete from public.sales where qty = 9; insert into public.sales values (2, 4, 11);"
     " update public.customers set name = 'Eva' where id = 20; delete from public.products where id = 2"
 )
+NOTED = """
+create table public.calls (facts bigint);
+create or replace procedure etl.apply_layout() language plpgsql
+as 'begin insert into public.calls select count(*) from dwh.fact_sales; end'
+"""
 OPTIONS: dict[str, dict[str, object]] = {
     "public.customers": {"watermark": "id", "full_every": None},
     "public.products": {"watermark": "id", "full_every": None},
@@ -217,6 +222,16 @@ def test_without_a_password(backups: Backups, loaded: Flow) -> None:
     assert "source op has no password yet: call etl.add_source" in said
 
 
+@pytest.mark.parametrize("what", ["all", "dwh.fact_sales"])
+def test_tables_are_brought_to_their_nodes(backups: Backups, loaded: Flow, what: str) -> None:
+    """At the end of a restore, when the rows are there. What that does on a cluster, the tests there see."""
+    loaded.warehouse.execute(NOTED)
+    backups.make()
+    backups.run("restore", what, "--force")
+    loaded.warehouse.close()
+    assert loaded.warehouse.query("select facts = (select count(*) from dwh.fact_sales) from public.calls") == [(True,)]
+
+
 def test_moment_and_batch(backups: Backups, source: Flow) -> None:
     """The newest backup that is not later than a moment, or not beyond a batch, is the one."""
     register(source, "full")
@@ -374,6 +389,30 @@ def test_readers_of_dwh_see_old_or_new(backups: Backups, loaded: Flow) -> None:
     )
     backups.run("restore", "dwh", "--force")
     reader.finish()
+
+
+@pytest.mark.parametrize("what", ["stg", "mrr", "mrr.sales", "dwh"])
+@pytest.mark.parametrize("where", ["in the backup", "here", "both"])
+def test_part_beside_a_copy_that_waits(backups: Backups, source: Flow, what: str, where: str) -> None:
+    """A first copy that waited at the backup, or waits now, has a view for a change set; its rows come once."""
+    register(source, "full")
+    source.warehouse.execute("update etl.settings set copy_from = 0")
+    if where == "here":
+        backups.make()
+    source.warehouse.execute("call mrr.capture('sales')")
+    if where != "here":
+        backups.make()
+    if where == "in the backup":
+        source.run()
+    assert source.warehouse.value("select to_regclass('stg.sales_written') is null") == (where == "in the backup")
+    source.operational.execute(AFTER)
+    backups.run("restore", what, "--force")
+    source.run()
+    assert_all_arrived(source)
+    source.operational.execute("insert into public.sales values (2, 4, 78); delete from public.sales where qty = 11")
+    source.run()
+    assert_all_arrived(source)
+    assert source.warehouse.query("select relname from pg_catalog.pg_class where relname like 'sales\\_written%'") == []
 
 
 def test_table_that_was_not_there(backups: Backups, loaded: Flow) -> None:
