@@ -391,6 +391,30 @@ def test_readers_of_dwh_see_old_or_new(backups: Backups, loaded: Flow) -> None:
     reader.finish()
 
 
+@pytest.mark.parametrize("what", ["stg", "mrr", "mrr.sales", "dwh"])
+@pytest.mark.parametrize("where", ["in the backup", "here", "both"])
+def test_part_beside_a_copy_that_waits(backups: Backups, source: Flow, what: str, where: str) -> None:
+    """A first copy that waited at the backup, or waits now, has a view for a change set; its rows come once."""
+    register(source, "full")
+    source.warehouse.execute("update etl.settings set copy_from = 0")
+    if where == "here":
+        backups.make()
+    source.warehouse.execute("call mrr.capture('sales')")
+    if where != "here":
+        backups.make()
+    if where == "in the backup":
+        source.run()
+    assert source.warehouse.value("select to_regclass('stg.sales_written') is null") == (where == "in the backup")
+    source.operational.execute(AFTER)
+    backups.run("restore", what, "--force")
+    source.run()
+    assert_all_arrived(source)
+    source.operational.execute("insert into public.sales values (2, 4, 78); delete from public.sales where qty = 11")
+    source.run()
+    assert_all_arrived(source)
+    assert source.warehouse.query("select relname from pg_catalog.pg_class where relname like 'sales\\_written%'") == []
+
+
 def test_table_that_was_not_there(backups: Backups, loaded: Flow) -> None:
     """What the backup does not have is named, before anything is touched."""
     assert "has no table dwh.nothing" in backups.run("restore", "dwh.nothing", "--force", code=USAGE)

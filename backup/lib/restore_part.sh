@@ -8,7 +8,8 @@ layer_of() {
 }
 
 # tables_of_part: the tables of the backup that are restored: name, table whose rows are replaced (a partitioned one stands for
-# its partitions), whether each is there now, rows.
+# its partitions), whether each is there now, rows. What stood beside a first copy that waited then (mrr.begin_copy) is left
+# out: a copy that waits now is ended first, so the change set is a table.
 tables_of_part() {
   sql -v what="$WHAT" <<'SQL'
 \set manifest `cat "$HEADRACE_MANIFEST"`
@@ -16,6 +17,8 @@ select concat_ws('|', t.name, r.root, to_regclass(t.name) is not null, to_regcla
 from jsonb_each(:'manifest'::jsonb -> 'tables') t (name, value)
 cross join lateral (select case when t.name = :'what' then t.name else coalesce(t.value ->> 'root', t.name) end) r (root)
 where :'what' in (t.value ->> 'layer', t.name, t.value ->> 'root')
+  and not (t.name ~ '^stg[.].*_written"?$'
+           and to_regclass(regexp_replace(t.name, '_written("?)$', '_changes\1')) is not null)
 order by 1;
 SQL
 }
@@ -69,6 +72,12 @@ restore_part() {
 begin;
 set client_min_messages = warning;
 select pg_advisory_xact_lock(etl.lock_class(), p.pipeline_id) from etl.pipeline p order by p.pipeline_id;
+select to_regprocedure('stg.end_copy(text, boolean)') is not null as has_copies \gset
+\if :has_copies
+  select stg.end_copy(t.mirror, true)
+  from etl.source_table t
+  where stg.is_copy(t.mirror) and to_regclass(format('mrr.%I', t.mirror)) is not null and to_regclass(format('stg.%I', t.mirror || '_changes')) is not null;
+\endif
 set local session_replication_role = replica;
 SQL
     cat "$WORK/definitions.sql"
