@@ -109,4 +109,5 @@ def test_the_job_is_deployed(cron_warehouse: Flow) -> None:
     """pg_cron calls the watchdog every minute, as the role whose sessions it may cancel."""
     assert cron_warehouse.warehouse.query(
         "select schedule, username from cron.job where command = 'call etl.cancel_overdue()'"
+        " and database = current_database()"
     ) == [("* * * * *", "headrace_runner")]

@@ -4,7 +4,7 @@
 -- primary key is dropped and made again at once when all rows are there (mrr.finish_copies).
 -- Invariant: the view stands for one batch that waits. stg.end_copy() ends it: when the batch is published, or, with its
 -- rows written out, before anything else changes the mirror.
--- A table that the source's statistics do not know may be large, unless it is empty. The common way, through a change set, go sources over
+-- A table that the source's statistics do not know may be large. The common way, through a change set, go sources over
 -- another wrapper, mirrors on a cluster of Citus, what was restored in part and has to be sent anew, a mirror of which
 -- earlier changes still wait, and one whose change set a view or a function of others is bound to; and so it goes while
 -- another session, such as a dump, holds a lock on one of the tables.
@@ -24,9 +24,9 @@ begin
     return false;
   elsif exists (
     select from etl.settings s
-    cross join etl_ext.dblink('headrace_' || (p_table).source, format('select c.reltuples, exists (select from %1$s) from pg_class c where c.oid = %1$L::regclass',
-                 format('%I.%I', (p_table).source_schema, (p_table).source_name))) r (estimate real, has_rows boolean)
-    where r.estimate > 0 and r.estimate < s.copy_from or not r.has_rows)
+    cross join etl_ext.dblink('headrace_' || (p_table).source, format('select c.reltuples from pg_class c where c.oid = %L::regclass',
+                 format('%I.%I', (p_table).source_schema, (p_table).source_name))) r (estimate real)
+    where r.estimate > 0 and r.estimate < s.copy_from)
   then
     return false;
   end if;
