@@ -381,3 +381,91 @@ def test_table_that_was_not_there(backups: Backups, loaded: Flow) -> None:
     assert "has no table dwh.nothing" in backups.run("restore", "dwh.nothing", "--force", code=USAGE)
     assert backups.log("restore") == []
     assert loaded.last_run() == ("succeeded",)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# While a first copy waits, whose change set is a view of the mirror
+# ----------------------------------------------------------------------------------------------------------------------
+CHANGE_SET = "select relkind from pg_catalog.pg_class where oid = 'stg.sales_changes'::regclass"
+
+
+def copy(flow: Flow) -> None:
+    """Capture the first copy of sales straight into its mirror, and do not publish it."""
+    flow.warehouse.execute("update etl.settings set copy_from = 0")
+    flow.warehouse.execute("call mrr.capture('sales')")
+    assert flow.warehouse.value(CHANGE_SET) == "v"
+
+
+def copy_again(flow: Flow) -> None:
+    """Register sales once more, which makes another first copy of it."""
+    flow.warehouse.call("etl.remove_table", source="op", source_table="public.sales", force=True)
+    flow.add_table("public.sales", "sales")
+    copy(flow)
+
+
+@pytest.mark.parametrize("mode", ["full", "log"])
+def test_everything_while_a_copy_waits(backups: Backups, source: Flow, mode: str) -> None:
+    """A backup of that moment is good, and comes back as it was, in its place and beside it: the next run publishes it."""
+    register(source, mode)
+    copy(source)
+    backups.make()
+    said = backups.run("verify")
+    assert "tables: good" in said
+    assert "one run: good" in said
+    move_on(source)
+    source.operational.execute(AFTER)
+    name = f"beside_{next(_numbers)}"
+    with beside(source, name) as other:
+        backups.run("restore", "all", "--into", url(source, name))
+        assert other.warehouse.value(CHANGE_SET) == "v"
+        run_as_told(other)
+        assert_all_arrived(other)
+    backups.run("restore", "all", "--force")
+    source.warehouse.close()
+    assert source.warehouse.value(CHANGE_SET) == "v"
+    assert source.warehouse.query("select from dwh.fact_sales") == []
+    source.run()
+    assert_all_arrived(source)
+    assert source.warehouse.value(CHANGE_SET) == "r"
+
+
+COPY_PARTS = ["mrr", "stg", "dwh", "etl", "mrr.sales", "stg.sales_changes"]
+
+
+@pytest.mark.parametrize("what", COPY_PARTS)
+@pytest.mark.parametrize("case", ["backed up while it waits", "restored while it waits", "both"])
+def test_part_while_a_copy_waits(backups: Backups, source: Flow, what: str, case: str) -> None:
+    """A layer or a table goes from one of the two states into the other, or the same: the next run makes it right."""
+    register(source, "full")
+    if case == "restored while it waits":
+        source.run()
+        backups.make()
+        move_on(source)
+        copy_again(source)
+    else:
+        copy(source)
+        backups.make()
+        if case != "both":
+            move_on(source)
+    source.operational.execute(AFTER)
+    assert "rows are back" in backups.run("restore", what, "--force")
+    assert source.warehouse.value(CHANGE_SET) == "r"
+    assert source.warehouse.query("select from stg.left_out") == []
+    for statements in ("", "insert into public.sales values (2, 4, 78); delete from public.sales where qty = 11"):
+        source.operational.execute(statements)
+        source.run()
+        assert_all_arrived(source)
+
+
+def test_layer_that_was_dropped_while_a_copy_waited(backups: Backups, source: Flow) -> None:
+    """The definitions come from that moment too, the view among them, and are those of a usual change set afterwards."""
+    register(source, "full")
+    copy(source)
+    backups.make()
+    move_on(source)
+    source.warehouse.execute("drop schema stg cascade")
+    backups.run("restore", "stg", "--force")
+    alembic(source.warehouse.dsn, command.upgrade, "head")
+    assert source.warehouse.value(CHANGE_SET) == "r"
+    source.run()
+    assert_all_arrived(source)
