@@ -628,7 +628,9 @@ def test_focus_is_never_lost(filled: Flow, browser: Browser, tmp_path: Path) -> 
             return str(page.evaluate(focused))
 
         assert press("#list-product .more") == "BUTTON rank"
-        assert page.evaluate("[...document.querySelectorAll('#list-product .rank')].indexOf(document.activeElement)") == 12
+        assert (
+            page.evaluate("[...document.querySelectorAll('#list-product .rank')].indexOf(document.activeElement)") == 12
+        )
         assert press("#list-product .more") == "BUTTON more"
         rank(page, "country", "Peru")
         rank(page, "country", "Oman")

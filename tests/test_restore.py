@@ -405,7 +405,7 @@ def copy_again(flow: Flow) -> None:
 
 @pytest.mark.parametrize("mode", ["full", "log"])
 def test_everything_while_a_copy_waits(backups: Backups, source: Flow, mode: str) -> None:
-    """A backup of that moment is good, and comes back as it was, in its place and beside it: the next run publishes it."""
+    """A backup of that moment is good and comes back as it was, in place and beside; the next run publishes it."""
     register(source, mode)
     copy(source)
     backups.make()
@@ -458,7 +458,7 @@ def test_part_while_a_copy_waits(backups: Backups, source: Flow, what: str, case
 
 
 def test_layer_that_was_dropped_while_a_copy_waited(backups: Backups, source: Flow) -> None:
-    """The definitions come from that moment too, the view among them, and are those of a usual change set afterwards."""
+    """The definitions are those of that moment, the view among them; afterwards they are the usual ones."""
     register(source, "full")
     copy(source)
     backups.make()
