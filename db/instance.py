@@ -25,6 +25,7 @@ FLAGS = {"operational": "--op-port", "warehouse": "--wh-port"}
 ADMIN = "postgres"
 SMALL_SHM = 512 * 1024 * 1024
 ORPHANS_END = 15  # seconds that the processes of a killed server have to notice
+BUFFERS = 256, 4096  # megabytes of the warehouse's buffers at least and at most; an eighth of the memory in between
 PORT_CLOSES = 5  # seconds that the kernel has to close a port whose process has ended
 
 
@@ -234,6 +235,9 @@ class Instance:
         kinds = ["", f".{self.name}", *([".throwaway"] if self.throwaway else [])]
         text = "\n".join((SETTINGS / f"instance{kind}.conf").read_text() for kind in kinds)
         text += f"\n# Of this machine\nport = {self.port}\ncron.database_name = '{self.name}'\n"
+        if self.name == "warehouse" and not self.throwaway:
+            memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
+            text += f"shared_buffers = {min(max(memory // 8, BUFFERS[0]), BUFFERS[1])}MB\n"
         if shutil.disk_usage("/dev/shm").total < SMALL_SHM:
             text += "dynamic_shared_memory_type = mmap  # /dev/shm is too small for parallel queries\n"
         file = self.data / "headrace.conf"

@@ -130,11 +130,16 @@ def warehouse_template(warehouse_server: Server) -> Iterator[Database]:
     with database(warehouse_server, "wh_template", as_template=True) as template:
         alembic(template.dsn, command.upgrade, "head")
         login(warehouse_server, "headrace_runner", "headrace_monitor", "headrace_reader")
-        cron = warehouse_server.database(CRON_DATABASE)
-        if cron.query("select from pg_catalog.pg_extension where extname = 'pg_cron'"):
-            cron.execute("select cron.unschedule(jobid) from cron.job where database = %s", [template.name])
-        cron.close()
+        unschedule(warehouse_server, template.name)
         yield template
+
+
+def unschedule(server: Server, name: str) -> None:
+    """Take away the jobs that a database has with the server's pg_cron."""
+    cron = server.database(CRON_DATABASE)
+    if cron.query("select from pg_catalog.pg_extension where extname = 'pg_cron'"):
+        cron.execute("select cron.unschedule(jobid) from cron.job where database = %s", [name])
+    cron.close()
 
 
 @pytest.fixture(scope="session")
@@ -177,9 +182,10 @@ def warehouse(cloned_warehouse: Callable[[], AbstractContextManager[Database]]) 
 
 @pytest.fixture
 def blank(warehouse_server: Server) -> Iterator[Database]:
-    """Yield an empty database on the warehouse's server, to deploy to."""
+    """Yield an empty database on the warehouse's server, to deploy to; its jobs are taken away afterwards."""
     with database(warehouse_server, f"blank_{next(_numbers)}") as handle:
         yield handle
+        unschedule(warehouse_server, handle.name)
 
 
 def register(operational: Database, warehouse: Database, *tables: str) -> Flow:

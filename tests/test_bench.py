@@ -59,19 +59,25 @@ def home() -> Iterator[Path]:
 
 
 def test_a_small_benchmark_from_end_to_end(home: Path, tmp_path: Path) -> None:
-    """Headrace and the floor load alike and are found right; a page is written; nothing stays but the results."""
+    """Headrace and the floor load alike, each section is found right; a page is written; only the results stay."""
     written = tmp_path / "performance.md"
     done = start(
-        home, "--rows", "2000", "--quick", "--only", "first", "headrace", "floor", "--busy", "--json",
+        home, "--rows", "2000", "--changes", "200", "--scale", "1000,2000", "--quick",
+        "--only", "first", "change", "scale", "capture", "source", "headrace", "floor", "--busy", "--json",
         "--write", str(written),
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    results = json.loads(done.stdout)
-    assert [(m["section"], m["name"], m["rows"], m["refused"]) for m in results["measurements"]] == [
-        ("first load", "headrace", 2000, ""),
-        ("first load", "floor", 2000, ""),
-    ]
-    assert all(m["seconds"] > 0 and m["facts"]["warehouse CPU"] > 0 for m in results["measurements"])
+    measured = json.loads(done.stdout)["measurements"]
+    assert not [m for m in measured if m["refused"] or m["seconds"] <= 0]
+    assert all(m["facts"]["warehouse CPU"] > 0 for m in measured if m["section"] == "first load")
+    assert {(m["section"], m["name"], m["rows"]) for m in measured} == {
+        ("first load", "headrace", 2000), ("first load", "floor", 2000), ("change run", "headrace", 2000),
+        ("load to stay", "headrace", 1000), ("scale", "headrace", 1000), ("scale", "headrace", 2000),
+        *(("readers", query, rows) for query in ("most_popular_product", "dashboard") for rows in (1000, 2000)),
+        ("capture", "headrace", 1000), ("capture", "native", 1000),
+        *(("source cost", f"{mode} {what}", 1000)
+          for mode in ("full", "watermark", "log") for what in ("first", "change", "idle")),
+    }  # fmt: skip
     assert "| Headrace, log |" in written.read_text()
     assert "Floor, durable" in written.with_suffix(".svg").read_text()
     assert sorted(path.name for path in (home / "bench").iterdir()) == ["lock", "results.jsonl"]

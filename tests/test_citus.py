@@ -1,7 +1,7 @@
 """On a cluster of Citus the same procedures do the same: the tests of the pipeline run there too, and some of its own.
 
 They run where ``HEADRACE_CITUS_DSN`` is the URL of a superuser on the coordinator of a cluster that is there for tests:
-databases are made on every node, and dropped. docs/scale.md says how to start one on one machine.
+databases are made on every node, and dropped. docs/scale.md says what it has to be.
 """
 
 from __future__ import annotations

@@ -238,6 +238,16 @@ def test_same_again_changes_nothing(whole: Tree, warehouse: Database, cron: Data
     assert {scheduled for (scheduled,) in warehouse.query("select is_scheduled from etl.job")} == {True}
 
 
+def test_tables_are_brought_to_their_nodes(whole: Tree, warehouse: Database) -> None:
+    """At the end of each deployment. What that does on a cluster, the tests there see."""
+    warehouse.execute(
+        "create table public.calls (); create or replace procedure etl.apply_layout() language plpgsql"
+        " as 'begin insert into public.calls default values; end'"
+    )
+    whole.run(warehouse, "upgrade", "head")
+    assert warehouse.value("select count(*) from public.calls") == 1
+
+
 def test_changed_files_are_deployed_and_removed_ones_forgotten(small: Tree, blank: Database) -> None:
     """From a state where procedures/ was another: what changed is executed, and nothing else."""
     small.write("procedures/etl/sample.sql", SAMPLE.format(1))

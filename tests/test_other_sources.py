@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,13 +35,11 @@ def wire(warehouse: Database, fdw: str) -> None:
 # Files
 # ----------------------------------------------------------------------------------------------------------------------
 @pytest.fixture
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Return a directory that the server can read."""
-    path = tmp_path_factory.mktemp("files")
-    for directory in (path, *path.parents):
-        if directory.is_relative_to(tmp_path_factory.getbasetemp().parent):
-            directory.chmod(directory.stat().st_mode | 0o055)
-    yield path
+def folder() -> Iterator[Path]:
+    """Yield a directory that the server can read; pytest's own are closed to other users."""
+    with tempfile.TemporaryDirectory(prefix="headrace-files-") as path:
+        Path(path).chmod(0o755)
+        yield Path(path)
 
 
 @pytest.fixture

@@ -30,6 +30,11 @@ AFTER = (
     "delete from public.sales where qty = 9; insert into public.sales values (2, 4, 11);"
     " update public.customers set name = 'Eva' where id = 20; delete from public.products where id = 2"
 )
+NOTED = """
+create table public.calls (facts bigint);
+create or replace procedure etl.apply_layout() language plpgsql
+as 'begin insert into public.calls select count(*) from dwh.fact_sales; end'
+"""
 OPTIONS: dict[str, dict[str, object]] = {
     "public.customers": {"watermark": "id", "full_every": None},
     "public.products": {"watermark": "id", "full_every": None},
@@ -217,6 +222,16 @@ def test_without_a_password(backups: Backups, loaded: Flow) -> None:
     assert "source op has no password yet: call etl.add_source" in said
 
 
+@pytest.mark.parametrize("what", ["all", "dwh.fact_sales"])
+def test_tables_are_brought_to_their_nodes(backups: Backups, loaded: Flow, what: str) -> None:
+    """At the end of a restore, when the rows are there. What that does on a cluster, the tests there see."""
+    loaded.warehouse.execute(NOTED)
+    backups.make()
+    backups.run("restore", what, "--force")
+    loaded.warehouse.close()
+    assert loaded.warehouse.query("select facts = (select count(*) from dwh.fact_sales) from public.calls") == [(True,)]
+
+
 def test_moment_and_batch(backups: Backups, source: Flow) -> None:
     """The newest backup that is not later than a moment, or not beyond a batch, is the one."""
     register(source, "full")
@@ -376,96 +391,32 @@ def test_readers_of_dwh_see_old_or_new(backups: Backups, loaded: Flow) -> None:
     reader.finish()
 
 
+@pytest.mark.parametrize("what", ["stg", "mrr", "mrr.sales", "dwh"])
+@pytest.mark.parametrize("where", ["in the backup", "here", "both"])
+def test_part_beside_a_copy_that_waits(backups: Backups, source: Flow, what: str, where: str) -> None:
+    """A first copy that waited at the backup, or waits now, has a view for a change set; its rows come once."""
+    register(source, "full")
+    source.warehouse.execute("update etl.settings set copy_from = 0")
+    if where == "here":
+        backups.make()
+    source.warehouse.execute("call mrr.capture('sales')")
+    if where != "here":
+        backups.make()
+    if where == "in the backup":
+        source.run()
+    assert source.warehouse.value("select to_regclass('stg.sales_written') is null") == (where == "in the backup")
+    source.operational.execute(AFTER)
+    backups.run("restore", what, "--force")
+    source.run()
+    assert_all_arrived(source)
+    source.operational.execute("insert into public.sales values (2, 4, 78); delete from public.sales where qty = 11")
+    source.run()
+    assert_all_arrived(source)
+    assert source.warehouse.query("select relname from pg_catalog.pg_class where relname like 'sales\\_written%'") == []
+
+
 def test_table_that_was_not_there(backups: Backups, loaded: Flow) -> None:
     """What the backup does not have is named, before anything is touched."""
     assert "has no table dwh.nothing" in backups.run("restore", "dwh.nothing", "--force", code=USAGE)
     assert backups.log("restore") == []
     assert loaded.last_run() == ("succeeded",)
-
-
-# ----------------------------------------------------------------------------------------------------------------------
-# While a first copy waits, whose change set is a view of the mirror
-# ----------------------------------------------------------------------------------------------------------------------
-CHANGE_SET = "select relkind from pg_catalog.pg_class where oid = 'stg.sales_changes'::regclass"
-
-
-def copy(flow: Flow) -> None:
-    """Capture the first copy of sales straight into its mirror, and do not publish it."""
-    flow.warehouse.execute("update etl.settings set copy_from = 0")
-    flow.warehouse.execute("call mrr.capture('sales')")
-    assert flow.warehouse.value(CHANGE_SET) == "v"
-
-
-def copy_again(flow: Flow) -> None:
-    """Register sales once more, which makes another first copy of it."""
-    flow.warehouse.call("etl.remove_table", source="op", source_table="public.sales", force=True)
-    flow.add_table("public.sales", "sales")
-    copy(flow)
-
-
-@pytest.mark.parametrize("mode", ["full", "log"])
-def test_everything_while_a_copy_waits(backups: Backups, source: Flow, mode: str) -> None:
-    """A backup of that moment is good and comes back as it was, in place and beside; the next run publishes it."""
-    register(source, mode)
-    copy(source)
-    backups.make()
-    said = backups.run("verify")
-    assert "tables: good" in said
-    assert "one run: good" in said
-    move_on(source)
-    source.operational.execute(AFTER)
-    name = f"beside_{next(_numbers)}"
-    with beside(source, name) as other:
-        backups.run("restore", "all", "--into", url(source, name))
-        assert other.warehouse.value(CHANGE_SET) == "v"
-        run_as_told(other)
-        assert_all_arrived(other)
-    backups.run("restore", "all", "--force")
-    source.warehouse.close()
-    assert source.warehouse.value(CHANGE_SET) == "v"
-    assert source.warehouse.query("select from dwh.fact_sales") == []
-    source.run()
-    assert_all_arrived(source)
-    assert source.warehouse.value(CHANGE_SET) == "r"
-
-
-COPY_PARTS = ["mrr", "stg", "dwh", "etl", "mrr.sales", "stg.sales_changes"]
-
-
-@pytest.mark.parametrize("what", COPY_PARTS)
-@pytest.mark.parametrize("case", ["backed up while it waits", "restored while it waits", "both"])
-def test_part_while_a_copy_waits(backups: Backups, source: Flow, what: str, case: str) -> None:
-    """A layer or a table goes from one of the two states into the other, or the same: the next run makes it right."""
-    register(source, "full")
-    if case == "restored while it waits":
-        source.run()
-        backups.make()
-        move_on(source)
-        copy_again(source)
-    else:
-        copy(source)
-        backups.make()
-        if case != "both":
-            move_on(source)
-    source.operational.execute(AFTER)
-    assert "rows are back" in backups.run("restore", what, "--force")
-    assert source.warehouse.value(CHANGE_SET) == "r"
-    assert source.warehouse.query("select from stg.left_out") == []
-    for statements in ("", "insert into public.sales values (2, 4, 78); delete from public.sales where qty = 11"):
-        source.operational.execute(statements)
-        source.run()
-        assert_all_arrived(source)
-
-
-def test_layer_that_was_dropped_while_a_copy_waited(backups: Backups, source: Flow) -> None:
-    """The definitions are those of that moment, the view among them; afterwards they are the usual ones."""
-    register(source, "full")
-    copy(source)
-    backups.make()
-    move_on(source)
-    source.warehouse.execute("drop schema stg cascade")
-    backups.run("restore", "stg", "--force")
-    alembic(source.warehouse.dsn, command.upgrade, "head")
-    assert source.warehouse.value(CHANGE_SET) == "r"
-    source.run()
-    assert_all_arrived(source)

@@ -8,18 +8,17 @@ layer_of() {
 }
 
 # tables_of_part: the tables of the backup that are restored: name, table whose rows are replaced (a partitioned one stands for
-# its partitions), whether each is there now, rows, and its name here. That is another one where the backup was taken while a
-# first copy waited, whose change set is a view and the table beside it called _written.
+# its partitions), whether each is there now, rows. What stood beside a first copy that waited then (mrr.begin_copy) is left
+# out: a copy that waits now is ended first, so the change set is a table.
 tables_of_part() {
   sql -v what="$WHAT" <<'SQL'
 \set manifest `cat "$HEADRACE_MANIFEST"`
-select concat_ws('|', t.name, r.root, to_regclass(h.here) is not null, to_regclass(coalesce(c.changes, r.root)) is not null, t.value ->> 'rows', h.here)
+select concat_ws('|', t.name, r.root, to_regclass(t.name) is not null, to_regclass(r.root) is not null, t.value ->> 'rows')
 from jsonb_each(:'manifest'::jsonb -> 'tables') t (name, value)
 cross join lateral (select case when t.name = :'what' then t.name else coalesce(t.value ->> 'root', t.name) end) r (root)
-left join (select format('stg.%I', x.mirror || '_written'), format('stg.%I', x.mirror || '_changes') from etl.source_table x) c (written, changes)
-  on c.written = t.name
-cross join lateral (select coalesce(c.changes, t.name)) h (here)
-where :'what' in (t.value ->> 'layer', t.name, t.value ->> 'root', h.here)
+where :'what' in (t.value ->> 'layer', t.name, t.value ->> 'root')
+  and not (t.name ~ '^stg[.].*_written"?$'
+           and to_regclass(regexp_replace(t.name, '_written("?)$', '_changes\1')) is not null)
 order by 1;
 SQL
 }
@@ -61,7 +60,6 @@ restore_part() {
   tables_of_part >"$WORK/part"
   [ -s "$WORK/part" ] || die "$EXIT_USAGE" "$NAME has no table $WHAT" "Its tables: $BACKUPS/logical/$NAME/manifest.json"
   cut -d '|' -f 1 "$WORK/part" >"$WORK/tables"
-  cut -d '|' -f 6 "$WORK/part" >"$WORK/here"
   awk -F '|' '$3 == "f" { print $1 } $4 == "f" { print $2 }' "$WORK/part" | sort -u >"$WORK/missing"
   rows=$(awk -F '|' '{ n += $5 } END { print n }' "$WORK/part")
   plan "replace the rows of $(wc -l <"$WORK/tables") tables of $WHAT in database $PGDATABASE by $rows rows, and make $(wc -l <"$WORK/missing") that are missing" \
@@ -74,22 +72,23 @@ restore_part() {
 begin;
 set client_min_messages = warning;
 select pg_advisory_xact_lock(etl.lock_class(), p.pipeline_id) from etl.pipeline p order by p.pipeline_id;
-select to_regprocedure('stg.end_copies()') is not null as has_copies \gset
+select to_regprocedure('stg.end_copy(text, boolean)') is not null as has_copies \gset
 \if :has_copies
-  select stg.end_copies();
+  select stg.end_copy(t.mirror, true)
+  from etl.source_table t
+  where stg.is_copy(t.mirror) and to_regclass(format('mrr.%I', t.mirror)) is not null and to_regclass(format('stg.%I', t.mirror || '_changes')) is not null;
 \endif
 set local session_replication_role = replica;
 SQL
     cat "$WORK/definitions.sql"
-    awk -F '|' '$1 != $6 && $3 == "t" { sub(/^stg[.]/, "", $1); printf "alter table %s rename to %s;\n", $6, $1 }' "$WORK/part"
     cut -d '|' -f 2 "$WORK/part" | sort -u | while IFS= read -r root; do printf 'delete from %s;\n' "$root"; done
     pg_restore --data-only --use-list="$WORK/part.list" --file=- "$STORE/$layer"
     printf "set local session_replication_role = origin;\nselect etl.after_restore(string_to_array('%s', E'\\\\n'), '%s');\ncommit;\n" \
-      "$(sed "s/'/''/g" "$WORK/here")" "$IDENTITY"
+      "$(sed "s/'/''/g" "$WORK/tables")" "$IDENTITY"
   } >"$WORK/pipe" &
   send_script "$!"
   log "$WHAT: $rows rows are back; the next run of each pipeline concerned reads its tables in full"
   [ ! -s "$WORK/missing" ] || log "views and routines that went with the tables come back by a deployment: alembic upgrade head"
-  mapfile -t tables < <(sed 's/.*/--table=&/' "$WORK/here")
+  mapfile -t tables < <(sed 's/.*/--table=&/' "$WORK/tables")
   run vacuumdb --quiet --analyze "${tables[@]}" 2>"$WORK/err" || log "could not be analyzed: $(head -n 1 "$WORK/err")"
 }

@@ -58,12 +58,12 @@ begin
 end
 $$;
 drop table stg.left_out cascade;
-alter table dwh.fact_sales alter column sale_key set cache 1;
+alter table if exists dwh.fact_sales alter column sale_key set cache 1;
 alter sequence etl.change_seq cache 1;
-alter table dwh.dim_product
+alter table if exists dwh.dim_product
     drop constraint dim_product_period_excl,
     add constraint dim_product_period_excl exclude using gist (source with =, product_id with =, tstzrange(valid_from, valid_to) with &&);
-alter table dwh.dim_customer
+alter table if exists dwh.dim_customer
     drop constraint dim_customer_period_excl,
     add constraint dim_customer_period_excl exclude using gist (source with =, customer_id with =, tstzrange(valid_from, valid_to) with &&);
 alter table etl.settings drop column copy_from;

@@ -38,7 +38,6 @@ begin
   set needs_resync = true, needs_rebuild = t.needs_rebuild or p_relations is not null
   where t.pipeline = any (v_pipelines) and t.copied_at is not null;
   if p_relations is not null then
-    perform stg.end_copies(); -- one that waited when the backup was taken came as it was then
     perform etl.adopt_batches();
     perform etl.advance_identities();
     perform mrr.rehash(t) from etl.source_table t where t.pipeline = any (v_pipelines) and to_regclass(format('mrr.%I', t.mirror)) is not null;

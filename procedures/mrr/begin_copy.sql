@@ -4,8 +4,9 @@
 -- primary key is dropped and made again at once when all rows are there (mrr.finish_copies).
 -- Invariant: the view stands for one batch that waits. stg.end_copy() ends it: when the batch is published, or, with its
 -- rows written out, before anything else changes the mirror.
--- A table that the source's statistics do not know may be large. The common way, through a change set, go sources over
--- another wrapper, mirrors on a cluster of Citus, and what was restored in part and has to be sent anew; and so it goes while
+-- A table that the source's statistics do not know may be large, unless it is empty. The common way, through a change set, go sources over
+-- another wrapper, mirrors on a cluster of Citus, what was restored in part and has to be sent anew, a mirror of which
+-- earlier changes still wait, and one whose change set a view or a function of others is bound to; and so it goes while
 -- another session, such as a dump, holds a lock on one of the tables.
 create or replace function mrr.begin_copy(p_table etl.source_table, p_batch bigint)
 returns boolean
@@ -16,13 +17,16 @@ declare
   v_mirror constant text := (p_table).mirror;
 begin
   if (p_table).key_columns is not null or (p_table).needs_rebuild or etl.is_foreign((p_table).source)
-     or exists (select from pg_extension e where e.extname = 'citus') then
+     or exists (select from pg_extension e where e.extname = 'citus')
+     or exists (select from etl.batch b join etl.batch_table t on t.batch_id = b.batch_id where t.mirror = v_mirror and b.published_at is null)
+     or exists (select from pg_depend d where d.refobjid = format('stg.%I', v_mirror || '_changes')::regclass and d.refclassid = 'pg_class'::regclass
+                and d.classid in ('pg_rewrite'::regclass, 'pg_proc'::regclass)) then
     return false;
   elsif exists (
     select from etl.settings s
-    cross join etl_ext.dblink('headrace_' || (p_table).source, format('select c.reltuples from pg_class c where c.oid = %L::regclass',
-                 format('%I.%I', (p_table).source_schema, (p_table).source_name))) r (estimate real)
-    where r.estimate > 0 and r.estimate < s.copy_from)
+    cross join etl_ext.dblink('headrace_' || (p_table).source, format('select c.reltuples, exists (select from %1$s) from pg_class c where c.oid = %1$L::regclass',
+                 format('%I.%I', (p_table).source_schema, (p_table).source_name))) r (estimate real, has_rows boolean)
+    where r.estimate > 0 and r.estimate < s.copy_from or not r.has_rows)
   then
     return false;
   end if;

@@ -14,7 +14,7 @@ begin
       p_mirror || '_written', etl.column_list(v_id, '%1$I'), etl.column_list(v_id, 'c.%1$I'), p_mirror)
       using p_mirror;
   end if;
-  execute format('drop view if exists stg.%I', p_mirror || '_changes');
+  execute format('drop view stg.%I', p_mirror || '_changes');
   execute format('alter table stg.%I rename to %I', p_mirror || '_written', p_mirror || '_changes');
   delete from stg.left_out x where x.mirror = p_mirror;
 end

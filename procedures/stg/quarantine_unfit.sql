@@ -1,7 +1,8 @@
 -- Contract: moves the rows that the stage function gives a reason for from the change set into quarantine, and returns how
 -- many. Where one reason takes more than etl.settings.quarantine_share of the change set (p_rows), the publish is stopped
 -- instead. A changed row (U) that became unfit also stays as D, so what dwh knew of it leaves.
--- Where the change set is a copy's view, which nobody can write, its rows are left out by their number.
+-- Where the change set is a copy's view, which nobody can write, its rows are left out by their number; there a row T may
+-- have the number of an insert.
 create or replace function stg.quarantine_unfit(p_table etl.source_table, p_stage text, p_batch bigint, p_rows bigint)
 returns bigint
 language plpgsql
@@ -31,7 +32,7 @@ begin
     ' quarantined as ('
     '   insert into stg.quarantine (mirror, stage, batch_id, reason, row_key, row_data)'
     '   select $2, $3, u.origin, u.reason, %2$s, to_jsonb(c) - array[''_hr_seq'', ''_hr_batch'', ''_hr_op'', ''_hr_origin'']'
-    '   from unfit u join %3$s c on c._hr_batch = $1 and c._hr_seq = u.change_seq order by u.change_seq'
+    '   from unfit u join %3$s c on c._hr_batch = $1 and c._hr_seq = u.change_seq and c._hr_op in (''I'', ''U'') order by u.change_seq'
     '   returning 1),'
     || case when v_is_copy then
     ' left_out as (insert into stg.left_out (mirror, change_seq) select $2, u.change_seq from unfit u)'

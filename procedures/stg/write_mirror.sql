@@ -1,5 +1,6 @@
 -- Contract: makes the change set of one mirror and batch say "everything anew": one T, then every row of the mirror as I
--- with the batch that first captured it, so that nothing is re-dated. Replaces what the batch had for that mirror.
+-- with the batch that first captured it, so that nothing is re-dated. Replaces what the batch had for that mirror, also if
+-- that is a copy that waits.
 create or replace function stg.write_mirror(p_mirror text, p_batch bigint)
 returns void
 language plpgsql
@@ -9,6 +10,9 @@ declare
   v_id constant integer := (select t.source_table_id from etl.source_table t where t.mirror = p_mirror);
   v_rows bigint;
 begin
+  if stg.is_copy(p_mirror) then
+    perform stg.end_copy(p_mirror, false);
+  end if;
   execute format('delete from stg.%I where _hr_batch = $1', p_mirror || '_changes') using p_batch;
   execute format('insert into stg.%I (_hr_batch, _hr_op) values ($1, ''T'')', p_mirror || '_changes') using p_batch;
   execute format(
