@@ -38,7 +38,11 @@ while [ $# -gt 0 ]; do
   case $1 in
     --help | -h) help; exit 0 ;;
     --no-run) RUN='' ;;
-    --from) FROM=${2:-}; shift ;;
+    --from)
+      [ -n "${2:-}" ] || die "$EXIT_USAGE" "$1 needs a value" "verify.sh --help"
+      FROM=$2
+      shift
+      ;;
     logical | physical) KIND=$1 ;;
     *) die "$EXIT_USAGE" "unknown: $1" "verify.sh --help" ;;
   esac

@@ -67,7 +67,7 @@ def ask(dsn: str, statement: str, *values: str) -> str:
     except Problem as problem:
         raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "\n".join((str(problem), problem.way_out))) from None
     except psycopg.Error as error:
-        is_theirs = (error.sqlstate or "").startswith("22")
+        is_theirs = isinstance(error, psycopg.DataError)
         said = explain(error, "the warehouse")
         status = HTTPStatus.BAD_REQUEST if is_theirs else HTTPStatus.SERVICE_UNAVAILABLE
         raise Refusal(status, "\n".join((str(said), said.way_out))) from None
@@ -105,7 +105,10 @@ class Handler(BaseHTTPRequestHandler):
             raise Refusal(
                 HTTPStatus.MISDIRECTED_REQUEST, f"This is the dashboard of {ADDRESS}; ask for it by that name."
             )
-        url = urlsplit(self.path)
+        try:
+            url = urlsplit(self.path)
+        except ValueError:
+            raise Refusal(HTTPStatus.BAD_REQUEST, "That is no address.") from None
         if url.path == "/":
             return "text/html", ask(self.server.dsn, PAGE)
         if url.path != "/data":

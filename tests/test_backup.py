@@ -160,6 +160,17 @@ def test_one_at_a_time(backups: Backups, sales: Flow) -> None:
     assert len(backups.names) == 1
 
 
+@pytest.mark.parametrize("script", ["backup logical", "restore all", "verify"])
+def test_variables_of_others_are_left_alone(backups: Backups, tmp_path: Path, script: str) -> None:
+    """What the environment has under the names of the scripts' own variables is not theirs to delete."""
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    names = ("WORK", "PART", "SCRATCH", "MADE", "RESTORED", "HOLDER", "IN_RUN", "BYTES")
+    nowhere = re.sub(r":\d+/", ":1/", backups.warehouse.dsn)
+    backups.run(*script.split(), code=FAILED, WAREHOUSE_DSN=nowhere, **dict.fromkeys(names, str(mine)))
+    assert mine.exists()
+
+
 def test_table_that_is_being_changed(backups: Backups, sales: Flow) -> None:
     """A backup does not wait for ever for a lock, says what to do, and leaves nothing."""
     with locked(sales.warehouse, "mrr.sales"):
@@ -366,6 +377,7 @@ def test_settings_file(backups: Backups, tmp_path: Path, sales: Flow) -> None:
         ("restore", ["all", "--at", "noon of a day"]),
         ("restore", ["all", "--from", "20010101T000000Z-all"]),
         ("verify", ["both"]),
+        ("verify", ["--from"]),
     ],
     ids=str,
 )

@@ -496,6 +496,28 @@ def test_pipeline_view_shows_what_the_log_says(filled: Flow, browser: Browser, t
         assert re.search(rf"dwh\.fact_sales\s+{facts:,}", layers)
 
 
+def test_a_backup_that_failed_is_seen_until_one_of_its_kind_succeeds(
+    filled: Flow, browser: Browser, tmp_path: Path
+) -> None:
+    """What is good of one kind does not hide what is bad of another, however many follow."""
+
+    def log(kind: str, status: str) -> None:
+        entry = filled.warehouse.value("select etl.open_backup(%s, 'here')", [kind])
+        filled.warehouse.execute("call etl.close_backup(%s, %s, 'it is bad')", [entry, status])
+
+    for kind, status in (("physical", "failed"), ("verify", "failed"), *[("logical", "succeeded")] * 12):
+        log(kind, status)
+    log("physical", "succeeded")
+    with opened(browser, stored(filled.warehouse, tmp_path)) as page:
+        assert page.locator("#banner strong").all_text_contents() == ["The last verification of a backup failed"]
+        assert "it is bad" in page.locator("#banner").inner_text()
+        page.click("#tab-pipeline")
+        assert page.locator("#backups tbody tr", has_text="verify").count() == 1
+    log("verify", "succeeded")
+    with opened(browser, stored(filled.warehouse, tmp_path)) as page:
+        assert page.locator("#banner").is_hidden()
+
+
 def test_lineage_shows_the_registry(shown: Flow, browser: Browser, tmp_path: Path) -> None:
     """Each node is a box; a click, or Enter, shows its comment, its definition and what it touches."""
     with opened(browser, stored(shown.warehouse, tmp_path) + "#view-lineage") as page:
@@ -592,6 +614,40 @@ def test_keyboard_and_screen_reader(shown: Flow, browser: Browser, tmp_path: Pat
             assert page.locator(f"#card-{chart} details.instead").count() == 1
 
 
+def test_focus_is_never_lost(filled: Flow, browser: Browser, tmp_path: Path) -> None:
+    """Whoever uses the keys goes on where they were, although what they pressed is gone from the page."""
+    for _ in range(9):
+        filled.run(force=True)
+    focused = "document.activeElement.tagName + ' ' + (document.activeElement.id || document.activeElement.className)"
+    with opened(browser, stored(filled.warehouse, tmp_path)) as page:
+
+        def press(selector: str) -> str:
+            page.focus(selector)
+            page.keyboard.press("Enter")
+            settle(page)
+            return str(page.evaluate(focused))
+
+        assert press("#list-product .more") == "BUTTON rank"
+        assert (
+            page.evaluate("[...document.querySelectorAll('#list-product .rank')].indexOf(document.activeElement)") == 12
+        )
+        assert press("#list-product .more") == "BUTTON more"
+        rank(page, "country", "Peru")
+        rank(page, "country", "Oman")
+        assert press("#chips .chip") == "BUTTON chip"
+        assert press("#chips .chip") == "INPUT from"
+        rank(page, "country", "Peru")
+        assert press("#chips .clear") == "INPUT from"
+        page.click("#tab-pipeline")
+        assert press("#runs .more") == "DIV scroll"
+        page.click("#tab-lineage")
+        page.focus("#picture .box[data-node='dwh.fact_sales']")
+        page.keyboard.press("Enter")
+        assert page.evaluate("document.activeElement.dataset.node") == "dwh.fact_sales"
+        assert (page.text_content("#live") or "").startswith("Fact dwh.fact_sales: ")
+        assert press("#detail .link") == "ARTICLE detail"
+
+
 def test_numbers_and_dates_by_locale(shown: Flow, browser: Browser, tmp_path: Path) -> None:
     """A German browser writes them the German way."""
     units = shown.warehouse.value("select sum(units)::bigint from dwh.metric_sales")
@@ -679,8 +735,9 @@ def test_server_answers_this_machine_alone(shown: Flow) -> None:
         assert get(url, question, Sec_Fetch_Site="cross-site")[0] == 403
         assert get(url, "/etc/passwd")[0] == 404
         for bad in ("/data", "/data?filter=%7B&parts=total&grain=day", "/data?filter=%7B%7D&parts=x&grain=day",
-                    "/data?filter=1&parts=total&grain=day", "/data?filter=%7B%7D&parts=total&grain='"):  # fmt: skip
-            assert get(url, bad)[0] == 400, bad
+                    "/data?filter=1&parts=total&grain=day", "/data?filter=%7B%7D&parts=total&grain='",
+                    "/data?filter=%7B%7D&parts=%00&grain=day", "http://[/"):  # fmt: skip
+            assert get(url, bad, Host="localhost")[0] == 400, bad
         with pytest.raises(urllib.error.HTTPError):
             urllib.request.urlopen(url, data=b"x=1", timeout=20)
 

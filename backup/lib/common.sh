@@ -6,7 +6,9 @@
 readonly EXIT_FAILED=1 EXIT_USAGE=2 EXIT_REFUSED=3 EXIT_BAD=4 EXIT_BUSY=5 EXIT_RESTART=6
 readonly LAYERS=(base etl mrr stg dwh)
 readonly SETTING='^[[:space:]]*((HEADRACE|PG|WAREHOUSE)[A-Z0-9_]*)=(.*)$'
-CHILD='' CLEAN_UP='' ENTRY='' WATCHER=''
+# Set here, whatever the environment has under these names: some are deleted at the end.
+BYTES='' CHILD='' CLEAN_UP='' ENTRY='' FAILURE='' HOLDER='' IN_RUN='' KNOWN='' MADE='' PART='' RESTORED='' RESTORE_CODE='' SCRATCH='' UNTIL=''
+WATCHER='' WHERE='' WORK=''
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Messages: one line per step on stderr, a line that moves only on a terminal
@@ -92,7 +94,7 @@ use_dsn() {
   [[ $1 =~ $form ]] || die "$EXIT_USAGE" "the warehouse's DSN is no URL" "Write postgresql://user@host:port/database, or set PGHOST, PGPORT, PGUSER, PGDATABASE or PGSERVICE instead."
   local pairs user=${BASH_REMATCH[3]} password=${BASH_REMATCH[5]} host=${BASH_REMATCH[7]:-${BASH_REMATCH[6]}}
   local port=${BASH_REMATCH[9]} database=${BASH_REMATCH[11]} query=${BASH_REMATCH[13]}
-  unset PGHOST PGPORT PGUSER PGDATABASE PGSERVICE
+  unset PGHOST PGHOSTADDR PGPORT PGUSER PGDATABASE PGSERVICE
   if [ -n "$password" ]; then
     PGPASSWORD=$(decode "$password")
     export PGPASSWORD

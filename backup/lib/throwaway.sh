@@ -79,9 +79,11 @@ SQL
 
 # findings_of_run: runs each pipeline once.
 findings_of_run() {
-  local pipeline
-  prepare_run
-  for pipeline in $(sql -c "select distinct t.pipeline from etl.source_table t where t.enabled order by 1"); do
+  local pipeline pipelines
+  # where it cannot be made ready, it must not run: it would write at the source
+  prepare_run 2>"$WORK/err" || { echo "the run could not be made ready: $(grep -m 1 ERROR "$WORK/err")"; return 0; }
+  pipelines=$(sql -c "select distinct t.pipeline from etl.source_table t where t.enabled order by 1")
+  for pipeline in $pipelines; do
     sql -v pipeline="$pipeline" 2>"$WORK/err" <<<"call etl.run(:'pipeline', force => true);" || echo "the run failed: $(grep -m 1 ERROR "$WORK/err")"
     log "$(grep -m 1 NOTICE "$WORK/err" | sed 's/^.*NOTICE:  //' || echo "$pipeline was run")"
   done

@@ -136,9 +136,9 @@ function showLineage() {
     svg("text", { class: "name", x: 20, y: 21 }, name),
     svg("text", { class: "kind", x: 20, y: 38 }, shorten(n.kind === "source" ? n.node.slice(0, at) : KINDS[n.kind].toLowerCase(), n.table_rows === null ? 24 : 14)),
     svg("text", { class: "rows", x: BOX.width - 10, y: 38, "text-anchor": "end" }, rowsOf(n)));
-    box.addEventListener("click", () => select(n.node));
+    box.addEventListener("click", () => choose(n.node));
     box.addEventListener("keydown", (event) => {
-      if (event.key === "Enter" || event.key === " ") { select(n.node); event.preventDefault(); }
+      if (event.key === "Enter" || event.key === " ") { choose(n.node); event.preventDefault(); }
     });
     return box;
   });
@@ -147,6 +147,13 @@ function showLineage() {
   $("picture").replaceChildren(svg("svg", { viewBox: `-2 -2 ${width + 4} ${height + 4}`, class: "lineage", style: `min-width:${Math.round(width * 0.78)}px;max-width:${Math.round(width * 1.15)}px` }, ...lines, ...boxes));
   for (const name of document.querySelectorAll("#picture .name")) fit(name, BOX.width - 30);
   select(selected || nodes.find((n) => n.kind === "fact")?.node || nodes[0].node);
+}
+
+// Selects a node because somebody wants it, and says what it is; its definition would be long to listen to.
+function choose(node) {
+  select(node);
+  const n = data.nodes.find((other) => other.node === node);
+  say(`${KINDS[n.kind]} ${n.node}: ${n.comment || "it has no COMMENT."}`);
 }
 
 function select(node) {
@@ -162,7 +169,7 @@ function select(node) {
   const within = (set, e) => (set.has(e.dataset.from) || e.dataset.from === node) && (set.has(e.dataset.to) || e.dataset.to === node);
   for (const edge of document.querySelectorAll("#picture .edge")) edge.classList.toggle("on", within(before, edge) || within(after, edge));
   const n = data.nodes.find((other) => other.node === node);
-  const link = (other) => make("button.link", { onclick: () => { select(other); } }, other);
+  const link = (other) => make("button.link", { onclick: () => { choose(other); $("detail").focus(); } }, other);
   const list = (title, names) => make("div", {}, make("dt", {}, title), make("dd", {}, ...(names.length ? names.flatMap((name, at) => (at ? [", ", link(name)] : [link(name)])) : ["nothing"])));
   $("detail").hidden = false;
   $("detail").replaceChildren(

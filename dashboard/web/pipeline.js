@@ -1,6 +1,7 @@
 // The view of the pipeline: what ran, what failed, what waits.
 "use strict";
 
+const BACKUPS = { logical: "logical backup", physical: "physical backup", verify: "verification of a backup", restore: "restore" };
 const RUN_COLORS = { succeeded: "ok", failed: "bad", canceled: "bad", aborted: "bad", running: "busy" };
 
 // What needs attention, the worst first: {level, title, text, detail}.
@@ -24,8 +25,10 @@ function problems() {
   for (const c of data.checks.filter((check) => check.enabled && (check.status === "warned" || check.status === "failed") && !isSaid(check))) {
     found.push({ level: c.status === "failed" ? "bad" : "warn", title: `Check ${c.check_name} of ${c.pipeline} ${c.status}`, text: `It found ${plural(c.rows_found, "row", "rows")}.`, detail: c.status === "failed" ? "The publish was stopped." : "" });
   }
-  const backup = data.backups[0];
-  if (backup && backup.status === "failed") found.push({ level: "bad", title: `The last ${backup.kind} failed`, text: backup.message || "", detail: `It ended ${since(backup.finished_at)}.` });
+  for (const [kind, name] of Object.entries(BACKUPS)) {
+    const last = data.backups.find((b) => b.kind === kind && b.status !== "running");
+    if (last && last.status === "failed") found.push({ level: "bad", title: `The last ${name} failed`, text: last.message || "", detail: `It ended ${since(last.finished_at)}.` });
+  }
   return found.sort((a, b) => (a.level === b.level ? 0 : a.level === "bad" ? -1 : 1));
 }
 
@@ -96,7 +99,7 @@ function showRuns() {
     { title: "Message", wide: true, value: (r) => (r.status === "succeeded" ? "" : r.message || "") },
   ], rows, (r) => ({ class: RUN_COLORS[r.status] === "bad" ? "bad" : null, "data-run": r.run_id }));
   const few = runs.slice(0, 8);
-  $("runs").replaceChildren(list(few), runs.length > few.length ? make("button.more", { onclick: () => $("runs").replaceChildren(list(runs)) }, `Show all ${integer.format(runs.length)}`) : "");
+  $("runs").replaceChildren(list(few), runs.length > few.length ? make("button.more", { onclick: () => { $("runs").replaceChildren(list(runs)); $("runs").firstElementChild.focus(); } }, `Show all ${integer.format(runs.length)}`) : "");
 }
 
 // Errors of one kind are one entry: the newest, with how many they are and since when.

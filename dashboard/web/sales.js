@@ -102,8 +102,10 @@ function showChips() {
   }
   $("hint").hidden = chips.length > 0;
   $("chips").hidden = chips.length === 0;
-  if (chips.length) chips.push(make("li", {}, make("button.clear", { onclick: () => { clearFilter(); $("from").focus(); } }, "Clear all")));
+  if (chips.length) chips.push(make("li", {}, make("button.clear", { onclick: clearFilter }, "Clear all")));
+  const hadFocus = $("chips").contains(document.activeElement);
   $("chips").replaceChildren(...chips);
+  if (hadFocus) ($("chips").querySelector("button") || $("from")).focus();
   $("from").value = filter.from || "";
   $("to").value = filter.to || "";
 }
@@ -239,10 +241,11 @@ function showRanks(dim, rows) {
   make("span.share.muted", {}, total && !isTop ? percent.format(row[measure] / total) : ""),
   bar(row[measure] / most))));
   const more = list.length - visible.length;
+  const showRanksTo = (count) => { shown[dim] = count; showRanks(dim, rows); };
   const focused = document.activeElement && box.contains(document.activeElement) ? document.activeElement.dataset.key : null;
   box.replaceChildren(list.length ? make("ol", {}, ...items) : nothing("Nothing was sold."),
-    more > 0 ? make("button.more", { onclick: () => { shown[dim] = Math.min(list.length, shown[dim] + 100); showRanks(dim, rows); } }, `Show ${integer.format(Math.min(more, 100))} more`) : "",
-    shown[dim] > 12 && more === 0 ? make("button.more", { onclick: () => { shown[dim] = dim === "country" ? 10 : 12; showRanks(dim, rows); } }, "Show fewer") : "");
+    more > 0 ? make("button.more", { onclick: () => { showRanksTo(Math.min(list.length, shown[dim] + 100)); box.querySelectorAll("button.rank")[visible.length]?.focus(); } }, `Show ${integer.format(Math.min(more, 100))} more`) : "",
+    shown[dim] > 12 && more === 0 ? make("button.more", { onclick: () => { showRanksTo(dim === "country" ? 10 : 12); box.querySelector("button.more")?.focus(); } }, "Show fewer") : "");
   if (focused !== null && focused !== undefined) {
     const again = [...box.querySelectorAll("button.rank")].find((button) => button.dataset.key === focused);
     if (again) again.focus({ preventScroll: true });

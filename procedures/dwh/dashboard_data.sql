@@ -26,7 +26,8 @@ as $$
     'checks', (select coalesce(json_agg(c order by c.status = 'failed' desc nulls last, c.status = 'warned' desc nulls last, c.pipeline, c.check_name), '[]')
                from dwh.metric_check c),
     'backups', (select coalesce(json_agg(b order by b.started_at desc), '[]')
-                from (select x.* from dwh.metric_backup x order by x.started_at desc limit 10) b),
+                from (values ('logical'), ('physical'), ('verify'), ('restore')) k (kind)
+                cross join lateral (select x.* from dwh.metric_backup x where x.kind = k.kind order by x.backup_id desc limit 5) b),
     'nodes', (select coalesce(json_agg(n order by n.node), '[]') from dwh.metric_lineage_node n),
     'edges', (select coalesce(json_agg(e order by e.from_node, e.to_node), '[]') from dwh.metric_lineage_edge e))
 $$;
