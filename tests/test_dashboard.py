@@ -562,7 +562,9 @@ def test_contrast_names_and_narrow_screens(shown: Flow, browser: Browser, tmp_pa
             for width in (1920, 768, 390, 320):
                 page.set_viewport_size({"width": width, "height": 800})
                 page.wait_for_timeout(50)
-                page.wait_for_function("document.scrollingElement.scrollWidth <= innerWidth")  # once the charts have followed, (view, width)
+                page.wait_for_function(
+                    "document.scrollingElement.scrollWidth <= innerWidth"
+                )  # once the charts have followed, (view, width)
         grounds.append(page.evaluate("getComputedStyle(document.body).backgroundColor"))
         page.click("#theme")
         grounds.append(page.evaluate("getComputedStyle(document.body).backgroundColor"))
