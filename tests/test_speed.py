@@ -121,6 +121,26 @@ def test_columns_change_while_a_copy_waits(copied: Flow) -> None:
     settled(copied)
 
 
+def test_columns_change_while_unfit_rows_wait(copied: Flow) -> None:
+    """A row in quarantine is found again, and keeps its values, after columns were added and renamed at the source."""
+    copied.run()
+    copied.operational.execute(
+        "alter table public.sales add note text; insert into public.sales values (1, 1, -1, 'x')"
+    )
+    copied.run()
+    copied.operational.execute("alter table public.sales rename note to remark; delete from public.sales where qty = 0")
+    copied.run()
+    settled(copied)
+    copied.warehouse.call("etl.replay_quarantine", pipeline="sales")
+    remark = "select row_data ->> 'remark' from stg.quarantine where row_data ->> 'qty' = '-1'"
+    assert copied.warehouse.value(remark) == "x"
+    copied.operational.execute("delete from public.sales where qty = -1; alter table public.sales drop remark")
+    copied.run()
+    copied.operational.execute("delete from public.sales where qty < 0")
+    copied.run()
+    settled(copied)
+
+
 def test_rebuild_and_reconcile_while_a_copy_waits(copied: Flow) -> None:
     """A comparison changes nothing, and a rebuild publishes the copy first."""
     copied.warehouse.call("etl.reconcile", source="op", source_table="public.sales")

@@ -39,7 +39,7 @@ def earlier() -> list[str]:
     """Return the states to upgrade from."""
     if named := os.environ.get("HEADRACE_UPGRADE_FROM"):
         return [named]
-    added = git("log", "--first-parent", "--diff-filter=A", "--format=%H", "-1", "--", FIRST)
+    added = git("log", "--diff-filter=A", "--format=%H", "-1", "--", FIRST)
     before = git("rev-parse", "--verify", "--quiet", f"{added}^") if added else ""
     return [*git("tag", "--list", "v*").split(), *([before] if before else [])]
 

@@ -1,6 +1,7 @@
 -- Contract: brings registry, mirror, change set and foreign table up to the columns that the source has now: added, dropped,
 -- renamed and retyped ones. Columns added later stand behind the technical ones in the mirror. Masks stay with their
--- columns. Refuses to drop a key column.
+-- columns. Refuses to drop a key column. Quarantined rows are brought along: their columns' names, and the text by which
+-- they are found again, unless the row as kept does not give that text exactly (json is kept as jsonb).
 create or replace function etl.take_over_columns(p_table etl.source_table)
 returns void
 language plpgsql
@@ -12,10 +13,15 @@ declare
   v_table text;
   v_change record;
   v_type text;
+  v_images constant text := 'select q.quarantine_id, row(%s)::text collate "C" as row_key from stg.quarantine q'
+                            ' cross join lateral jsonb_populate_record(null::stg.%I, q.row_data) c where q.mirror = $1';
+  v_exact bigint[];
 begin
   if stg.is_copy((p_table).mirror) then
     perform stg.end_copy((p_table).mirror, true);
   end if;
+  execute format('select array_agg(q.quarantine_id) from stg.quarantine q join (' || v_images || ') i on i.quarantine_id = q.quarantine_id and i.row_key = q.row_key',
+                 coalesce(etl.key_list(v_id, 'c.%1$I'), etl.column_list(v_id, 'c.%1$I')), (p_table).mirror || '_changes') into v_exact using (p_table).mirror;
   if etl.is_foreign((p_table).source) then
     perform etl.make_foreign_table(p_table); -- whose types the new columns get
   end if;
@@ -29,6 +35,8 @@ begin
       foreach v_table in array v_tables loop
         execute format('alter table %s rename column %I to %I', v_table, v_change.column_name, '_hr_' || v_change.position);
       end loop;
+      update stg.quarantine q set row_data = q.row_data - v_change.column_name || jsonb_build_object('_hr_' || v_change.position, q.row_data -> v_change.column_name)
+      where q.mirror = (p_table).mirror and q.row_data ? v_change.column_name;
     end if;
     update etl.source_column c set column_name = '_hr_' || c.position where c.source_table_id = v_id and c.position = v_change.position;
     update etl.source_table t
@@ -73,6 +81,10 @@ begin
         end if;
       end if;
     end loop;
+    update stg.quarantine q
+    set row_data = q.row_data - v_change.old_name
+                   || case when v_change.column_name is null then '{}' else jsonb_build_object(v_change.column_name, q.row_data -> v_change.old_name) end
+    where q.mirror = (p_table).mirror and q.row_data ? v_change.old_name;
     if v_change.column_name is null then
       delete from etl.source_column c where c.source_table_id = v_id and c.position = v_change.position;
     elsif v_change.old_name is null then
@@ -92,6 +104,12 @@ begin
     perform etl.make_foreign_table(p_table);
   end if;
   perform mrr.rehash(p_table);
+  if v_exact is not null then
+    execute format('update stg.quarantine q set row_key = i.row_key from (' || v_images || ') i'
+                   ' where i.quarantine_id = q.quarantine_id and q.quarantine_id = any ($2) and i.row_key <> q.row_key',
+                   coalesce(etl.key_list(v_id, 'c.%1$I'), etl.column_list(v_id, 'c.%1$I')), (p_table).mirror || '_changes')
+      using (p_table).mirror, v_exact;
+  end if;
 end
 $$;
 

@@ -4,7 +4,7 @@
 -- primary key is dropped and made again at once when all rows are there (mrr.finish_copies).
 -- Invariant: the view stands for one batch that waits. stg.end_copy() ends it: when the batch is published, or, with its
 -- rows written out, before anything else changes the mirror.
--- A table that the source's statistics do not know may be large. The common way, through a change set, go sources over
+-- A table that the source's statistics do not know may be large, unless it is empty. The common way, through a change set, go sources over
 -- another wrapper, mirrors on a cluster of Citus, what was restored in part and has to be sent anew, a mirror of which
 -- earlier changes still wait, and one whose change set a view or a function of others is bound to; and so it goes while
 -- another session, such as a dump, holds a lock on one of the tables.
@@ -15,6 +15,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_mirror constant text := (p_table).mirror;
+  v_connection constant text := 'headrace_' || (p_table).source;
+  v_source constant text := format('%I.%I', (p_table).source_schema, (p_table).source_name);
+  v_has_rows boolean;
 begin
   if (p_table).key_columns is not null or (p_table).needs_rebuild or etl.is_foreign((p_table).source)
      or exists (select from pg_extension e where e.extname = 'citus')
@@ -24,10 +27,15 @@ begin
     return false;
   elsif exists (
     select from etl.settings s
-    cross join etl_ext.dblink('headrace_' || (p_table).source, format('select c.reltuples from pg_class c where c.oid = %L::regclass',
-                 format('%I.%I', (p_table).source_schema, (p_table).source_name))) r (estimate real)
+    cross join etl_ext.dblink(v_connection, format('select c.reltuples from pg_class c where c.oid = %L::regclass', v_source)) r (estimate real)
     where r.estimate > 0 and r.estimate < s.copy_from)
   then
+    return false;
+  end if;
+  perform etl.send_query(v_connection, format('select exists (select from %s)', v_source)); -- which a lock there may hold
+  select r.has_rows into v_has_rows from etl_ext.dblink_get_result(v_connection) r (has_rows boolean);
+  perform etl.finish_query(v_connection);
+  if not v_has_rows then
     return false;
   end if;
   begin

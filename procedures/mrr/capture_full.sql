@@ -12,6 +12,7 @@ declare
   v_is_empty boolean;
   v_rows bigint;
 begin
+  perform etl.show_progress(p_run_id, 'c', v_id, 0, 0, clock_timestamp());
   execute format('select not exists (select 1 from mrr.%I limit 1)', v_mirror) into v_is_empty;
   if v_is_empty then
     if (p_table).copied_at is null and exists (select from etl.batch_table t where t.mirror = v_mirror and t.batch_id < p_batch) then
