@@ -1,4 +1,4 @@
-"""The files for containers and Kubernetes hold what they promise, each rule finds a planted fault, the scripts run.
+"""The files for containers hold what they promise, each rule finds a planted fault, the scripts run.
 
 No engine is needed: the scripts that the containers start run here against the servers of the test run.
 """
@@ -18,17 +18,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 import yaml
-from alembic import command
 
 from db.instance import free_port
-from tests.conftest import CRON_DATABASE, ROOT, SOURCE_ROLE, alembic, database
+from tests.conftest import CRON_DATABASE, ROOT, SOURCE_ROLE, database
 from tests.support import Database, Server
 
 CONTAINERS = ROOT / "db" / "containers"
-KUBERNETES = ROOT / "db" / "kubernetes"
 ONE_SHOT = {"deploy"}
 SERVICES = {"operational", "warehouse", "deploy", "dashboard"}
 Tree = dict[str, Any]
@@ -326,142 +323,3 @@ def test_deploy_fails_with_its_reason(
     assert done.returncode != 0
     assert "password authentication failed" in done.stdout + done.stderr
     assert "wrong-password" not in done.stdout + done.stderr
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Kubernetes
-# ---------------------------------------------------------------------------------------------------------------------
-def manifests() -> list[Tree]:
-    """Return every object that the kustomization names."""
-    named = yaml.safe_load((KUBERNETES / "kustomization.yaml").read_text(encoding="utf-8"))["resources"]
-    return [
-        each
-        for name in named
-        for each in yaml.safe_load_all((KUBERNETES / name).read_text(encoding="utf-8"))
-        if each is not None
-    ]
-
-
-def manifest_findings(objects: list[Tree]) -> Iterator[str]:
-    """Yield what is wrong with the objects."""
-    kinds: dict[str, list[Tree]] = {}
-    for each in objects:
-        kinds.setdefault(each["kind"], []).append(each)
-        if not each.get("apiVersion") or not each.get("metadata", {}).get("name"):
-            yield f"{each['kind']} has no name or version"
-    for kind in ("Cluster", "ScheduledBackup", "ObjectStore", "Job", "Deployment", "Service", "NetworkPolicy"):
-        if kind not in kinds:
-            yield f"no {kind}"
-            return
-    for each in [*kinds["Job"], *kinds["Deployment"]]:
-        pod = each["spec"]["template"]["spec"]
-        yield from (f"{each['metadata']['name']}: {finding}" for finding in pod_findings(pod))
-    yield from cluster_findings(kinds)
-
-
-def cluster_findings(kinds: dict[str, list[Tree]]) -> Iterator[str]:
-    """Yield what is wrong with the cluster, its backups and who reaches it."""
-    (cluster,), (backup,), (store,) = kinds["Cluster"], kinds["ScheduledBackup"], kinds["ObjectStore"]
-    plugins = {p["name"]: p for p in cluster["spec"].get("plugins", ())}
-    plugin = plugins.get(backup["spec"].get("pluginConfiguration", {}).get("name"), {})
-    server = cluster["spec"]["postgresql"]
-    rules = {
-        "what is backed up is not the cluster": backup["spec"]["cluster"]["name"] != cluster["metadata"]["name"],
-        "WAL is not archived to the store": not plugin.get("isWALArchiver")
-        or plugin.get("parameters", {}).get("barmanObjectName") != store["metadata"]["name"],
-        "pg_cron is not loaded": "pg_cron" not in server.get("shared_preload_libraries", ()),
-        "pg_cron lives in another database": server["parameters"].get("cron.database_name")
-        != cluster["spec"]["bootstrap"]["initdb"]["database"],
-        "what no policy names may be reached": not any(
-            policy["spec"]["podSelector"] == {} and "Ingress" in policy["spec"]["policyTypes"]
-            for policy in kinds["NetworkPolicy"]
-            if not policy["spec"].get("ingress")
-        ),
-    }
-    yield from (finding for finding, is_wrong in rules.items() if is_wrong)
-
-
-def pod_findings(pod: Tree) -> Iterator[str]:
-    """Yield what is wrong with a pod: Kubernetes' standard "restricted", limits, secrets as secrets."""
-    if not pod.get("securityContext", {}).get("runAsNonRoot") or pod.get("automountServiceAccountToken") is not False:
-        yield "may be root, or speak to the API"
-    volumes = {volume["name"] for volume in pod.get("volumes", ())}
-    for container in pod["containers"]:
-        context = container.get("securityContext", {})
-        if context.get("allowPrivilegeEscalation") is not False or context.get("capabilities") != {"drop": ["ALL"]}:
-            yield "may gain privileges"
-        if not container.get("resources", {}).get("limits", {}).get("memory"):
-            yield "has no limit of memory"
-        for variable in container.get("env", ()):
-            if re.search("PASSWORD|DSN", variable["name"]) and "secretKeyRef" not in variable.get("valueFrom", {}):
-                yield f"has {variable['name']} as text"
-        for mount in container.get("volumeMounts", ()):
-            if mount["name"] not in volumes:
-                yield f"mounts {mount['name']}, which is no volume"
-
-
-def test_manifests_are_right() -> None:
-    assert list(manifest_findings(manifests())) == []
-
-
-@pytest.mark.parametrize(
-    ("kind", "path", "value", "finding"),
-    [
-        ("ScheduledBackup", "spec.cluster.name", "other", "what is backed up is not the cluster"),
-        ("Cluster", "spec.plugins", [], "WAL is not archived"),
-        ("Cluster", "spec.postgresql.shared_preload_libraries", [], "pg_cron is not loaded"),
-        ("Cluster", "spec.bootstrap.initdb.database", "other", "pg_cron lives in another database"),
-        ("Job", "spec.template.spec.securityContext", {}, "deploy: may be root"),
-        ("Job", "spec.template.spec.containers.0.env.0", {"name": "DSN", "value": "x"}, "has DSN as text"),
-        ("Deployment", "spec.template.spec.containers.0.securityContext", {}, "dashboard: may gain privileges"),
-        ("Deployment", "spec.template.spec.containers.0.resources", {}, "no limit of memory"),
-        ("Deployment", "spec.template.spec.volumes", [], "which is no volume"),
-        ("NetworkPolicy", "spec.podSelector", {"matchLabels": {}}, "may be reached"),
-        ("Service", "kind", "Nothing", "no Service"),
-    ],
-)  # fmt: skip
-def test_faults_in_manifests_are_found(kind: str, path: str, value: object, finding: str) -> None:
-    objects = manifests()
-    node: Any = next(each for each in objects if each["kind"] == kind)
-    *parents, last = path.split(".")
-    for name in parents:
-        node = node[int(name)] if name.isdigit() else node[name]
-    node[int(last) if last.isdigit() else last] = value
-    assert finding in "\n".join(manifest_findings(objects))
-
-
-def test_kustomize_takes_the_manifests() -> None:
-    """Where kubectl is: as many objects come out as go in, all in the namespace."""
-    kubectl = shutil.which("kubectl")
-    if not kubectl:
-        pytest.skip("kubectl is not installed")
-    done = subprocess.run([kubectl, "kustomize", KUBERNETES], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    objects = list(yaml.safe_load_all(done.stdout))
-    assert len(objects) == len(manifests())
-    assert {each["metadata"].get("namespace") for each in objects if each["kind"] != "Namespace"} == {"headrace"}
-
-
-def test_what_the_cluster_prepares_lets_a_plain_administrator_deploy(warehouse_server: Server, blank: Database) -> None:
-    """The statements run as CloudNativePG runs them, once, as superuser; then the database's owner deploys."""
-    (cluster,) = [each for each in manifests() if each["kind"] == "Cluster"]
-    initdb = cluster["spec"]["bootstrap"]["initdb"]
-    admin, password = f"{initdb['owner']}_{os.getpid()}", "not-a-secret"
-    blank.execute(f"create role {admin} login password '{password}'; alter database {blank.name} owner to {admin}")
-    try:
-        for statement in initdb["postInitApplicationSQL"]:
-            if "cron" in statement:
-                continue  # it lives in one database of a server, here in another one
-            try:
-                blank.execute(statement.replace(initdb["owner"], admin))
-            except psycopg.errors.DuplicateObject:
-                assert statement.startswith("create role")  # of another warehouse of this test run
-        alembic(blank.dsn_of(admin, password), command.upgrade, "head")
-        assert blank.value("select count(*) from etl.deployed_file") > 0
-    finally:
-        cron = warehouse_server.database(CRON_DATABASE)
-        if cron.value("select to_regclass('cron.job') is not null"):
-            cron.execute("select cron.unschedule(jobid) from cron.job where database = %s", [blank.name])
-        cron.close()
-        blank.execute(f"reassign owned by {admin} to {blank.server.user}; drop owned by {admin} cascade")
-        blank.execute(f"drop role {admin}")
