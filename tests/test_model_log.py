@@ -155,7 +155,7 @@ class Life(RuleBasedStateMachine):
         with locked(self.flow.warehouse, table):
             run = self.flow.start()
             pid = waiting_for_lock(self.flow.warehouse, table)
-            self.flow.warehouse.execute("select pg_terminate_backend(%s, 5000)", [pid])
+            self.flow.warehouse.execute("select pg_terminate_backend(%s::int, 5000)", [pid])
         with contextlib.suppress(psycopg.Error):
             run.finish()
 

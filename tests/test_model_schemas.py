@@ -101,7 +101,7 @@ class Table:
                 if not (pid := arrival(warehouse, run)):
                     run.finish()  # it had nothing to do there
                 elif fault == "kill":
-                    warehouse.execute("select pg_terminate_backend(%s, 5000)", [pid])
+                    warehouse.execute("select pg_terminate_backend(%s::int, 5000)", [pid])
                 else:
                     self.flow.operational.execute(
                         "select pg_terminate_backend(pid, 5000) from pg_catalog.pg_stat_activity"

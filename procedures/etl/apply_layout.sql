@@ -1,6 +1,8 @@
 -- Contract: brings every table of etl.layout to where it says that it lives. Does nothing without Citus, nothing for tables
 -- that do not exist (yet), and nothing for what is right already, so it may be called at any time: by the deployment, after
 -- a restore, after a change of etl.layout. Moving a table that holds rows takes as long as copying it, and locks it.
+-- The schema of the mirrors is made on the workers beforehand: a first mirror whose types are made in the same transaction does
+-- not bring it there.
 -- Stage functions are kept from being inlined there: Citus refuses to plan what it finds only after that.
 -- Citus's functions and tables are named in dynamic SQL alone, since they may not be there.
 -- Hazard: queries go on to the workers as the role that asks here, in SECURITY DEFINER routines as headrace_owner, so that
@@ -22,6 +24,8 @@ begin
   if v_partition is null then
     return;
   end if;
+  execute format('select run_command_on_workers(%L)',
+    'do $do$ begin set local citus.enable_ddl_propagation = off; create schema if not exists mrr authorization headrace_owner; end $do$');
   for v_relation, v_kind, v_column, v_now in execute format(
     'select w.relation, w.kind, w.distribution_column, w.kind_now'
     ' from ('
