@@ -39,17 +39,16 @@ begin
     end loop;
     perform etl.follow_types(v_pipeline);
     commit;
-    set local search_path = pg_catalog, pg_temp;
 
     loop
       while ((v_outcome).failure).sqlstate is null loop
+        set local search_path = pg_catalog, pg_temp;
         call mrr.capture(v_pipeline, v_run_id, v_outcome);
         if not dry_run and etl.is_worth_retrying(v_outcome) then
           rollback;
           set local search_path = pg_catalog, pg_temp;
           v_outcome := etl.begin_attempt(v_run_id, v_outcome);
           commit;
-          set local search_path = pg_catalog, pg_temp;
           continue;
         end if;
         exit when dry_run or ((v_outcome).failure).sqlstate is not null;
@@ -61,31 +60,27 @@ begin
         exit when not (v_outcome).more or etl.is_enough_waiting(v_pipeline);
       end loop;
       while ((v_outcome).failure).sqlstate is null loop
+        set local search_path = pg_catalog, pg_temp;
         call dwh.publish(v_pipeline, v_run_id, v_outcome);
         if not dry_run and etl.is_worth_retrying(v_outcome) then
           rollback;
           set local search_path = pg_catalog, pg_temp;
           v_outcome := etl.begin_attempt(v_run_id, v_outcome);
           commit;
-          set local search_path = pg_catalog, pg_temp;
           continue;
         end if;
         exit when dry_run or ((v_outcome).failure).sqlstate is not null or not (v_outcome).more;
         commit;
-        set local search_path = pg_catalog, pg_temp;
       end loop;
       if dry_run or ((v_outcome).failure).sqlstate is not null then
         rollback;
-      else
-        commit;
+        exit;
       end if;
-
-      exit when dry_run or ((v_outcome).failure).sqlstate is not null;
+      commit;
       set local search_path = pg_catalog, pg_temp;
       v_outcome := mrr.finish_copies(v_pipeline, v_run_id, v_outcome);
       commit;
       exit when not (v_outcome).more;
-      set local search_path = pg_catalog, pg_temp;
     end loop;
 
     set local search_path = pg_catalog, pg_temp;
@@ -96,14 +91,12 @@ begin
     perform etl.call_back(v_run_id);
     perform etl.release_run(v_pipeline);
     commit;
-    if ((v_outcome).failure).sqlstate is not null then
-      if v_failed is null then
-        v_failed := v_pipeline;
-        v_failed_run := v_run_id;
-        v_error := (v_outcome).failure;
-      else
-        raise warning 'pipeline % failed as well: %', v_pipeline, ((v_outcome).failure).message;
-      end if;
+    if ((v_outcome).failure).sqlstate is not null and v_failed is not null then
+      raise warning 'pipeline % failed as well: %', v_pipeline, ((v_outcome).failure).message;
+    elsif ((v_outcome).failure).sqlstate is not null then
+      v_failed := v_pipeline;
+      v_failed_run := v_run_id;
+      v_error := (v_outcome).failure;
     end if;
   end loop;
 
