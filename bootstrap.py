@@ -83,7 +83,11 @@ def parser() -> argparse.ArgumentParser:
     dashboard.add_argument("--port", type=any_port, default=54323, help="port on 127.0.0.1, 0 for any (54323)")
     dashboard.add_argument("--no-browser", action="store_true", help="only serve it")
 
-    source = commands.add_parser("add-source", help="read from one more database, or from a known one elsewhere")
+    source = commands.add_parser(
+        "add-source", help="read from one more PostgreSQL database, or from a known one elsewhere",
+        description="Registers a PostgreSQL database as a source. MySQL, MariaDB, SQL Server, CSV files and their like"
+        " are registered in the warehouse: call etl.add_source(…, fdw => …); docs/how-to/other-sources.md says how.",
+    )  # fmt: skip
     source.add_argument("name", help="what it is called in the warehouse")
     source.add_argument("dsn", help="postgresql://user@host:port/database; the password from PGPASSWORD or a prompt")
 

@@ -59,6 +59,10 @@ class NoPassword(Problem):
     """A server wants a password, and nothing gives one."""
 
 
+class NoDsn(Problem):
+    """What was given is no DSN of PostgreSQL."""
+
+
 @contextlib.contextmanager
 def connected(dsn: str, what: str) -> Iterator[psycopg.Connection]:
     """Connect, in autocommit.
@@ -75,7 +79,7 @@ def connected(dsn: str, what: str) -> Iterator[psycopg.Connection]:
     except psycopg.OperationalError as error:
         raise refused(error, dsn, what) from None
     except psycopg.ProgrammingError:  # its text repeats the DSN
-        raise Problem(f"that is no DSN of {what}", "Write it as postgresql://user@host:port/database") from None
+        raise NoDsn(f"that is no DSN of {what}", "Write it as postgresql://user@host:port/database") from None
     with connection:
         yield connection
 

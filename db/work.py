@@ -264,6 +264,12 @@ def alembic(home: Home, arguments: Sequence[str]) -> int:
     return 0
 
 
+OTHER_SOURCES = (
+    "MySQL, MariaDB, SQL Server, CSV files and the like are registered in the warehouse:\n"
+    "  call etl.add_source('crm', fdw => 'mysql_fdw', …);   docs/how-to/other-sources.md says how"
+)
+
+
 def add_source(home: Home, choices: Choices, name: str, dsn: str) -> int:
     """Make another database known to the warehouse, or a known one at another address.
 
@@ -278,6 +284,8 @@ def add_source(home: Home, choices: Choices, name: str, dsn: str) -> int:
     """
     try:
         source = deploy.resolve(dsn, "the source", deploy.OLDEST_SOURCE)
+    except deploy.NoDsn as problem:
+        raise Problem(str(problem), f"{problem.way_out}\n{OTHER_SOURCES}") from None
     except deploy.NoPassword:
         if not sys.stdin.isatty():
             raise

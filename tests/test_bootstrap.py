@@ -277,6 +277,14 @@ def test_add_source_asks_for_a_password_without_showing_it(deployed: Installatio
         warehouse.execute("call etl.remove_source('shop')")
 
 
+def test_add_source_says_where_other_kinds_are_registered(deployed: Installation) -> None:
+    for given in ("mysql://reader:ink@db2/crm", "/data/sales.csv"):
+        text = complaint(deployed.run("add-source", "crm", given))
+        assert "fdw => 'mysql_fdw'" in text
+        assert "ink" not in text
+    assert "other-sources.md" in deployed.run("add-source", "--help").stdout
+
+
 def test_alembic_works_on_the_warehouse(deployed: Installation) -> None:
     done = deployed.run("alembic", "current")
     assert (done.returncode, "(head)" in done.stdout) == (0, True), done.stderr
