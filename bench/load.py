@@ -26,9 +26,8 @@ from urllib.parse import unquote, urlsplit
 import psycopg
 from psycopg import sql
 
+from bench import servers
 from db import deploy, machine, psql, trial
-from db.home import Home
-from db.instance import Instance, free_port
 from db.problem import Problem
 
 PIPELINE = "pgbench"
@@ -346,34 +345,24 @@ def compare(warehouse: psycopg.Connection) -> Iterator[str]:
 @contextlib.contextmanager
 def made() -> Iterator[tuple[Places, str]]:
     """Make two durable instances and deploy; yield where they are and the source's password, and delete them."""
-    servers = machine.installed()
-    home = Home(Path(tempfile.mkdtemp(prefix=trial.PREFIX, dir="/var/tmp")))
-    home.path.chmod(0o711 if os.geteuid() == 0 else 0o700)
-    operational, warehouse = (Instance(name, home, free_port()) for name in ("operational", "warehouse"))
-    with home.locked():
-        try:
-            for instance in (operational, warehouse):
-                instance.start(servers)
-            deploy.deploy(warehouse.dsn())
-            with psycopg.connect(warehouse.dsn(), autocommit=True) as admin:
-                admin.execute("select cron.unschedule(jobid) from cron.job")
-                for role in (deploy.READER, "headrace_runner"):
-                    admin.execute(
-                        sql.SQL("alter role {} login password {}").format(
-                            sql.Identifier(role), home.password(f"warehouse.{role}")
-                        )
+    with servers.pair(Path("/var/tmp"), machine.installed()) as pair:
+        warehouse = pair.warehouse
+        deploy.deploy(warehouse.dsn())
+        with psycopg.connect(warehouse.dsn(), autocommit=True) as admin:
+            admin.execute("select cron.unschedule(jobid) from cron.job")
+            for role in (deploy.READER, "headrace_runner"):
+                admin.execute(
+                    sql.SQL("alter role {} login password {}").format(
+                        sql.Identifier(role), pair.home.password(f"warehouse.{role}")
                     )
-            yield (
-                Places(
-                    operational.dsn(), warehouse.dsn(), warehouse.dsn(deploy.READER), warehouse.dsn("headrace_runner"),
-                    operational.server(servers).bin / "pgbench",
-                ),
-                secrets.token_urlsafe(12),
-            )  # fmt: skip
-        finally:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, signal.SIG_IGN)
-            trial.destroy(home, (operational, warehouse), servers)
+                )
+        yield (
+            Places(
+                pair.operational.dsn(), warehouse.dsn(), warehouse.dsn(deploy.READER), warehouse.dsn("headrace_runner"),
+                pair.server.bin / "pgbench",
+            ),
+            secrets.token_urlsafe(12),
+        )  # fmt: skip
 
 
 def main(words: Sequence[str]) -> int:

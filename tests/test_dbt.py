@@ -16,7 +16,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.support import Database, Flow
 
-LOCK = ROOT / "tests" / "dbt.lock"
+LOCK = ROOT / "bench" / "dbt.lock"
 PROJECT = """
 name: shop
 version: 1.0.0
