@@ -43,7 +43,9 @@ begin
   from pg_attribute a where a.attrelid = to_regclass('pg_temp.headrace_stage') and a.attnum > 0;
   drop view pg_temp.headrace_stage;
 
-  execute format('drop function if exists %I.%I(bigint)', v_name[1], v_name[2]);
+  if to_regprocedure(format('%I.%I(bigint)', v_name[1], v_name[2])) is not null then
+    execute format('drop function %I.%I(bigint)', v_name[1], v_name[2]);
+  end if;
   execute format('create function %I.%I(p_batch bigint) returns table (change_seq bigint, op "char", origin bigint, source text, %s) language sql stable as %L',
     v_name[1], v_name[2], v_types, format(E'\n  select c._hr_seq, c._hr_op, coalesce(c._hr_origin, c._hr_batch), %L::text, %s, %s\n  from %s c\n  where c._hr_batch = p_batch\n',
                                            v_source, v_expressions, v_reason, v_changes));

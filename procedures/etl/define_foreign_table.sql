@@ -48,7 +48,9 @@ begin
       message = format('source %s has no table %s', (p_table).source, v_own),
       hint = 'Check the name, and the quotes where it is not all lower case; and that the source''s user may read the table.';
   end if;
-  execute format('drop foreign table if exists %I.%I', (p_table).source, (p_table).mirror);
+  if to_regclass(format('%I.%I', (p_table).source, (p_table).mirror)) is not null then
+    execute format('drop foreign table %I.%I', (p_table).source, (p_table).mirror);
+  end if;
   execute format('create foreign table %I.%I (%s) server %1$I%4$s', (p_table).source, (p_table).mirror, array_to_string(array(
     select format('%I %s%s', d.column_name, case when d.type_name::regtype is not null then d.type_name end, -- the cast refuses what is not one type
                   coalesce(' options (' || d.options || ')', ''))

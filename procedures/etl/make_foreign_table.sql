@@ -10,7 +10,9 @@ begin
     perform etl.define_foreign_table(p_table);
     return;
   end if;
-  execute format('drop foreign table if exists %I.%I', (p_table).source, (p_table).mirror);
+  if to_regclass(format('%I.%I', (p_table).source, (p_table).mirror)) is not null then
+    execute format('drop foreign table %I.%I', (p_table).source, (p_table).mirror);
+  end if;
   execute format('create foreign table %I.%I (%s) server %I options (schema_name %L, table_name %L)',
     (p_table).source, (p_table).mirror,
     (select string_agg(format('%I %s', c.column_name, c.mirror_type), ', ' order by c.position)
