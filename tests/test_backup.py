@@ -13,9 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.backups import BAD, BUSY, FAILED, SCRIPTS, USAGE, Backups, seal
+from tests.backups import BAD, BUSY, FAILED, FINDINGS, SCRIPTS, USAGE, Backups, seal
 from tests.support import BackgroundRun, Flow, locked, raises, wait_until, waiting_for_lock
 
+BROKEN = """
+create function public.broken() returns trigger language plpgsql as 'begin raise ''out of order''; end';
+create trigger broken before insert on dwh.fact_sales for each row execute function public.broken()
+"""
 FACT = "dwh.fact_sales"  # pg_dump locks partitioned tables, the session that holds the snapshot does not
 
 
@@ -302,11 +306,42 @@ def test_verified_while_the_source_is_away(backups: Backups, sales: Flow) -> Non
 
 
 def test_check_that_fails(backups: Backups, sales: Flow) -> None:
-    """A restored warehouse that fails a check is a finding."""
+    """A restored warehouse that fails a check is a finding, and the backup of it is as good as it was."""
     backups.make()
     sales.warehouse.execute("call etl.add_check('sales', 'never', 'error', 'select 1')")
-    backups.make()
-    assert "check never of pipeline sales found 1 rows" in backups.run("verify", "--no-run", code=BAD)
+    name = backups.make()
+    (backups.logical / f"{name}.bad").write_text("bad: for a test\n")
+    said = backups.run("verify", "--no-run", code=FINDINGS)
+    assert "check never of pipeline sales found 1 rows" in said
+    assert_kept(backups, name, "check never")
+
+
+def test_run_that_fails(backups: Backups, sales: Flow) -> None:
+    """A run that fails in the restored warehouse is a finding, and the backup of it is as good as it was."""
+    sales.warehouse.execute(BROKEN)
+    name = backups.make()
+    sales.operational.execute("insert into public.sales values (1, 1, 50)")
+    assert "out of order" in backups.run("verify", code=FINDINGS)
+    assert_kept(backups, name, "the run failed")
+
+
+def assert_kept(backups: Backups, name: str, finding: str) -> None:
+    """Check that a backup is none the worse for a finding, which the log has all the same."""
+    assert not (backups.logical / f"{name}.bad").exists()
+    assert f"from {name}" in backups.run("restore", "all", "--force", "--dry-run")
+    assert backups.log("verify") == ["failed"]
+    assert finding in backups.warehouse.value("select message from etl.backups where kind = 'verify'")
+
+
+def test_archive_that_cannot_be_restored(backups: Backups) -> None:
+    """Checksums that fit an archive which pg_restore cannot read do not help: the backup is bad."""
+    name = backups.make()
+    file = max((backups.logical / name).glob("dwh/[0-9]*.dat*"), key=lambda path: path.stat().st_size)
+    file.write_bytes(file.read_bytes()[:-20])
+    seal(backups.logical / name)
+    assert "could not be restored" in backups.run("verify", "--no-run", code=BAD)
+    assert (backups.logical / f"{name}.bad").exists()
+    assert backups.log("verify") == ["failed"]
 
 
 # ----------------------------------------------------------------------------------------------------------------------

@@ -3,12 +3,12 @@
 # Sourced, not run. Each script sets PROGRAM before.
 # shellcheck disable=SC2034 # the scripts use what is set here
 
-readonly EXIT_FAILED=1 EXIT_USAGE=2 EXIT_REFUSED=3 EXIT_BAD=4 EXIT_BUSY=5 EXIT_RESTART=6
+readonly EXIT_FAILED=1 EXIT_USAGE=2 EXIT_REFUSED=3 EXIT_BAD=4 EXIT_BUSY=5 EXIT_RESTART=6 EXIT_FINDINGS=7
 readonly LAYERS=(base etl mrr stg dwh)
 readonly SETTING='^[[:space:]]*((HEADRACE|PG|WAREHOUSE)[A-Z0-9_]*)=(.*)$'
 # Set here, whatever the environment has under these names: some are deleted at the end.
-BYTES='' CHILD='' CLEAN_UP='' ENTRY='' FAILURE='' HOLDER='' IN_RUN='' KNOWN='' MADE='' PART='' RESTORED='' RESTORE_CODE='' SCRATCH='' UNTIL=''
-WATCHER='' WHERE='' WORK=''
+BYTES='' CHILD='' CLEAN_UP='' ENTRY='' FAILURE='' HOLDER='' IN_RUN='' KNOWN='' IS_BAD='' MADE='' PART='' RESTORED='' RESTORE_CODE='' RESTORE_FAILED=''
+SCRATCH='' UNTIL='' WATCHER='' WHERE='' WORK=''
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Messages: one line per step on stderr, a line that moves only on a terminal

@@ -59,9 +59,15 @@ where p.username is not null and p.password is not null \\gexec
 SQL
 }
 
+# restore_failed MESSAGE: an archive could not be restored, and $WORK/err says why; verify.sh has a say in that.
+restore_failed() {
+  [ -z "$RESTORE_FAILED" ] || "$RESTORE_FAILED" "$1"
+  die "$EXIT_FAILED" "$1"
+}
+
 # archive_list LAYER: the entries of an archive that are restored.
 archive_list() {
-  pg_restore --list "$STORE/$1" >"$WORK/$1.all" 2>"$WORK/err" || die "$EXIT_FAILED" "nothing was changed: archive $1 cannot be read: $(head -n 1 "$WORK/err")"
+  pg_restore --list "$STORE/$1" >"$WORK/$1.all" 2>"$WORK/err" || restore_failed "nothing was changed: archive $1 cannot be read: $(head -n 1 "$WORK/err")"
   grep -vE "$NOT_OURS" "$WORK/$1.all" >"$WORK/$1.list"
 }
 
@@ -107,7 +113,7 @@ SQL
 pg_restore_part() {
   archive_list "$2"
   run pg_restore --exit-on-error --no-password --section="$1" --jobs="$3" --use-list="$WORK/$2.list" --dbname="$PGDATABASE" "$STORE/$2" 2>"$WORK/err" \
-    || die "$EXIT_FAILED" "$2 ($1) could not be restored: $(grep -m 1 error "$WORK/err" || tail -n 1 "$WORK/err")"
+    || restore_failed "$2 ($1) could not be restored: $(grep -m 1 error "$WORK/err" || tail -n 1 "$WORK/err")"
 }
 
 # restore_rows: into an empty database, in parallel, such that all is as it was.
