@@ -20,6 +20,13 @@ BROKEN = """
 create function public.broken() returns trigger language plpgsql as 'begin raise ''out of order''; end';
 create trigger broken before insert on dwh.fact_sales for each row execute function public.broken()
 """
+GATE = """
+create table public.gate (a int);
+create function public.pass() returns trigger language plpgsql security definer
+as 'begin insert into public.gate values (1); return null; end';
+create trigger gate before insert on mrr.sales execute function public.pass()
+"""
+POLLING = "select from pg_stat_activity where wait_event = 'PgSleep' and query like 'call etl.run%%'"
 FACT = "dwh.fact_sales"  # pg_dump locks partitioned tables, the session that holds the snapshot does not
 
 
@@ -467,3 +474,72 @@ def test_units_and_manifest() -> None:
     if analyze:
         said = subprocess.run([analyze, "verify", *map(str, units)], capture_output=True, text=True, check=False).stderr
         assert [line for line in said.splitlines() if "headrace" in line and "is not executable" not in line] == []
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Beside the first copy of a large table, whose change set is a view until it is published
+# ----------------------------------------------------------------------------------------------------------------------
+@pytest.fixture
+def copying(tmp_path: Path, sales: Flow) -> Backups:
+    """Return a directory for backups of the sample, of which even a small table is copied as a large one."""
+    sales.seed()
+    sales.warehouse.execute("update etl.settings set copy_from = 0")
+    return Backups(tmp_path / "backups", sales.warehouse)
+
+
+def is_copied(flow: Flow) -> bool:
+    """Tell whether a first copy waits."""
+    return bool(flow.warehouse.value("select stg.is_copy('sales')"))
+
+
+def test_copy_that_waits(copying: Backups, sales: Flow) -> None:
+    """It is written out before the backup begins, so the run that publishes it does not wait for the backup's end."""
+    sales.warehouse.execute("call mrr.capture('sales')")
+    assert is_copied(sales)
+    sales.warehouse.execute("create table public.stall (a int) partition by range (a)")  # no run needs it, pg_dump does
+    with locked(sales.warehouse, "only public.stall"):
+        process = copying.start("backup", "logical")
+        waiting_for_lock(sales.warehouse, "public.stall")
+        run = sales.start()
+        run.finish()
+        assert process.poll() is None
+    assert process.wait(60) == 0
+    sales.assert_facts_equal_model()
+    assert "is good" in copying.run("verify")
+
+
+@pytest.mark.parametrize("stop", ["public.gate", FACT], ids=["fills", "publishes"])
+def test_run_that_copies(copying: Backups, sales: Flow, stop: str) -> None:
+    """A backup waits for a run that copies, while it fills the mirror and while it publishes, and says so."""
+    sales.warehouse.execute(GATE)
+    with locked(sales.warehouse, stop, "share"):
+        run = sales.start()
+        waiting_for_lock(sales.warehouse, stop)
+        process = copying.start("backup", "logical", HEADRACE_BACKUP_LOCK_TIMEOUT="1")
+        assert process.stderr
+        assert any("waiting for a run of sales" in line for line in process.stderr)
+    run.finish()
+    assert process.wait(60) == 0
+    sales.assert_facts_equal_model()
+    manifest = json.loads((copying.logical / copying.names[0] / "manifest.json").read_text())
+    assert manifest["batch"] == 1
+    assert "stg.sales_written" not in manifest["tables"]
+    assert "is good" in copying.run("verify")
+
+
+@pytest.mark.parametrize("what", ["stg.sales_written", "mrr.sales"])
+def test_copy_beside_a_dump_of_others(copying: Backups, sales: Flow, what: str) -> None:
+    """A run waits for whoever reads what it has to change, and lets in all who come later, as pg_dump's workers do."""
+    sales.warehouse.execute("call mrr.capture('sales')")
+    with locked(sales.warehouse, what, "access share"):
+        run = sales.start()
+        wait_until(lambda: sales.warehouse.query(POLLING), what="a run that waits")
+        with sales.warehouse.connect(autocommit=False) as worker:
+            worker.execute("set local lock_timeout = '3s'")
+            worker.execute(f"lock table {what} in access share mode nowait")
+            worker.execute("select pg_catalog.pg_get_viewdef('stg.sales_changes'::regclass)")
+            worker.rollback()
+        assert run.is_working
+    run.finish()
+    sales.assert_facts_equal_model()
+    assert sales.warehouse.query("select message from etl.procedure_errors") == []

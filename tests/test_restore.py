@@ -35,6 +35,7 @@ create table public.calls (facts bigint);
 create or replace procedure etl.apply_layout() language plpgsql
 as 'begin insert into public.calls select count(*) from dwh.fact_sales; end'
 """
+UNPREPARED = "create or replace function etl.prepare_backup() returns text language sql as 'select null::text'"
 OPTIONS: dict[str, dict[str, object]] = {
     "public.customers": {"watermark": "id", "full_every": None},
     "public.products": {"watermark": "id", "full_every": None},
@@ -397,6 +398,7 @@ def test_part_beside_a_copy_that_waits(backups: Backups, source: Flow, what: str
     """A first copy that waited at the backup, or waits now, has a view for a change set; its rows come once."""
     register(source, "full")
     source.warehouse.execute("update etl.settings set copy_from = 0")
+    source.warehouse.execute(UNPREPARED)
     if where == "here":
         backups.make()
     source.warehouse.execute("call mrr.capture('sales')")
