@@ -439,6 +439,30 @@ def test_help(backups: Backups, script: str) -> None:
             assert word == "-h" or word in said
 
 
+@pytest.mark.parametrize(
+    ("url", "given", "expected"),
+    [
+        ("postgresql://me@other/copy", {}, {"PGHOST": "other", "PGUSER": "me", "PGDATABASE": "copy"}),
+        ("postgresql://you@here/copy", {}, {"PGHOST": "here", "PGUSER": "you", "PGDATABASE": "copy"}),
+        ("postgresql://me@other/copy", {"PGPASSWORD": "mine"}, {"PGHOST": "other", "PGUSER": "me", "PGPASSWORD": "mine"}),
+        ("postgresql://me@here/copy", {}, {"PGDATABASE": "copy", "PGPASSWORD": "secret", "PGSSLMODE": "verify-full"}),
+        ("postgresql://me:new@here/copy", {}, {"PGPASSWORD": "new", "PGSSLMODE": "verify-full"}),
+    ],
+    ids=["elsewhere", "another role", "given for all", "same server", "with a password"],
+)
+def test_password_stays_with_its_server(url: str, given: dict[str, str], expected: dict[str, str]) -> None:
+    """What WAREHOUSE_DSN says of password and TLS goes to no other server, nor to another role."""
+    origin = "postgresql://me:secret@here/warehouse?sslmode=verify-full"
+    said = subprocess.run(
+        ["bash", "-euc", f". {SCRIPTS}/lib/common.sh; PROGRAM=restore; load_settings; use_other_dsn {url}; env"],
+        env={"PATH": os.environ["PATH"], "HEADRACE_BACKUP_CONF": "/dev/null", "WAREHOUSE_DSN": origin, **given},
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    is_set = dict(line.split("=", 1) for line in said.splitlines() if line.startswith("PG"))
+    assert expected.items() <= is_set.items()
+    assert is_set.keys() - expected.keys() <= {"PGHOST", "PGPORT", "PGUSER", "PGDATABASE", "PGAPPNAME"}
+
+
 def test_two_at_the_same_second(backups: Backups) -> None:
     """Backups that follow each other at once have names of their own."""
     assert len({backups.make("stg"), backups.make("stg")}) == 2

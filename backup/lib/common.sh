@@ -83,7 +83,29 @@ load_settings() {
   [[ $BACKUPS = /* ]] || die "$EXIT_USAGE" "HEADRACE_BACKUP_DIR must begin with /, it is $BACKUPS"
   umask 077
   export LC_ALL=C.UTF-8 PGAPPNAME="headrace $PROGRAM"
+  GIVEN=$(export -p | sed -n 's/^declare -x PG/export PG/p')
   [ -z "${WAREHOUSE_DSN:-}" ] || use_dsn "$WAREHOUSE_DSN"
+}
+
+# use_other_dsn URL: turns to another warehouse. What WAREHOUSE_DSN said of the password and of TLS is for its own server; on the same
+# server, as the same user, it holds.
+use_other_dsn() {
+  local server="${PGHOST:-} ${PGPORT:-} ${PGUSER:-}" origin
+  origin=$(export -p | sed -n 's/^declare -x PG/export PG/p')
+  forget_connection
+  eval "$GIVEN"
+  use_dsn "$1"
+  [ "$server" = "$PGHOST $PGPORT $PGUSER" ] || return 0
+  eval "$origin"
+  use_dsn "$1"
+}
+
+# forget_connection: takes all of libpq's variables out of the environment.
+forget_connection() {
+  local name
+  for name in "${!PG@}"; do
+    [[ $name = PGAPPNAME || $name = PGBIN ]] || unset "$name"
+  done
 }
 
 decode() { local text=${1//\\/\\\\}; printf '%b' "${text//%/\\x}"; }

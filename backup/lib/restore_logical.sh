@@ -212,7 +212,7 @@ restore_logically() {
   mkfifo "$WORK/pipe"
   pick "$layers"
   keep_passwords
-  [ -z "$INTO" ] || use_dsn "$INTO"
+  [ -z "$INTO" ] || use_other_dsn "$INTO"
   SERVER_VERSION=$(manifest "$NAME" pg_dump)
   find_programs
   new_database
@@ -223,6 +223,7 @@ restore_logically() {
   elif [ "$has_content" = t ]; then
     plan "replace everything in database $PGDATABASE, pg_cron and its jobs excepted" \
       || die "$EXIT_REFUSED" "database $PGDATABASE has a warehouse, which would be overwritten" "Add --force, or restore beside it: --into postgresql://…/another_name"
+    begin_entry
     restore_in_place
   else
     plan "restore everything into ${IS_NEW:+the new }database $PGDATABASE" new
@@ -232,13 +233,17 @@ restore_logically() {
     MADE=
   fi
   sql -q -c "$LAYOUT" >/dev/null
-  open_entry restore "$NAME"
+  # the log may have gone back as well, to before this entry
+  [ -n "$ENTRY" ] && [ -n "$(sql -v entry="$ENTRY" <<<"select 1 from etl.backup_log where backup_log_id = :'entry';")" ] || open_entry restore "$NAME"
   missing=$(missing_passwords)
   [ -z "$missing" ] || log "source $missing has no password yet: call etl.add_source(…), or restore with HEADRACE_SOURCE_PASSWORD set"
   close_entry succeeded "$WHAT, batch $(manifest "$NAME" batch), in $((SECONDS - began)) s"
   log "done: $WHAT from $NAME into $PGDATABASE in $((SECONDS - began)) s"
   [ "$WHAT" != all ] || log "its jobs are scheduled by a deployment: WAREHOUSE_DSN=… alembic upgrade head (bundled: python3 bootstrap.py up)"
 }
+
+# begin_entry: writes that a restore begins, so that one that fails is in the log too; a warehouse in ruins may have none.
+begin_entry() { open_entry restore "$NAME" 2>/dev/null || ENTRY=''; }
 
 # plan WORDS [new]: says what comes. Ends the script with --dry-run; false without --force where something is overwritten.
 plan() {

@@ -15,7 +15,7 @@ make_place() {
 start_throwaway() {
   (cd "$WORK/server" && as_server "$PGBIN/pg_ctl" start --wait --timeout=600 --pgdata="$WORK/server/data" --log="$WORK/server/log" --options="$1" >/dev/null 2>&1 9>&-) \
     || die "$EXIT_FAILED" "the throw-away instance does not start: $(grep -m 1 -E 'FATAL|PANIC' "$WORK/server/log" || tail -n 1 "$WORK/server/log")"
-  unset PGSERVICE PGPASSWORD PGOPTIONS PGSSLMODE
+  forget_connection
   export PGHOST=$WORK/server PGPORT=5432
 }
 
@@ -32,7 +32,7 @@ keep_environment() { ORIGIN=$(export -p | sed -n 's/^declare -x PG/export PG/p')
 
 clean_up_throwaway() {
   [ -n "${WORK:-}" ] || return 0
-  unset PGHOST PGPORT PGUSER PGDATABASE
+  forget_connection
   eval "$ORIGIN"
   [ ! -f "$WORK/server/data/postmaster.pid" ] || (cd "$WORK/server" && as_server "$PGBIN/pg_ctl" stop --mode=immediate --pgdata="$WORK/server/data" >/dev/null 2>&1) || true
   rm -rf "$WORK"
