@@ -444,7 +444,11 @@ def test_help(backups: Backups, script: str) -> None:
     [
         ("postgresql://me@other/copy", {}, {"PGHOST": "other", "PGUSER": "me", "PGDATABASE": "copy"}),
         ("postgresql://you@here/copy", {}, {"PGHOST": "here", "PGUSER": "you", "PGDATABASE": "copy"}),
-        ("postgresql://me@other/copy", {"PGPASSWORD": "mine"}, {"PGHOST": "other", "PGUSER": "me", "PGPASSWORD": "mine"}),
+        (
+            "postgresql://me@other/copy",
+            {"PGPASSWORD": "mine"},
+            {"PGHOST": "other", "PGUSER": "me", "PGPASSWORD": "mine"},
+        ),
         ("postgresql://me@here/copy", {}, {"PGDATABASE": "copy", "PGPASSWORD": "secret", "PGSSLMODE": "verify-full"}),
         ("postgresql://me:new@here/copy", {}, {"PGPASSWORD": "new", "PGSSLMODE": "verify-full"}),
     ],
@@ -551,8 +555,9 @@ def test_run_that_copies(copying: Backups, sales: Flow, stop: str) -> None:
     assert "is good" in copying.run("verify")
 
 
+@pytest.mark.usefixtures("copying")
 @pytest.mark.parametrize("what", ["stg.sales_written", "mrr.sales"])
-def test_copy_beside_a_dump_of_others(copying: Backups, sales: Flow, what: str) -> None:
+def test_copy_beside_a_dump_of_others(sales: Flow, what: str) -> None:
     """A run waits for whoever reads what it has to change, and lets in all who come later, as pg_dump's workers do."""
     sales.warehouse.execute("call mrr.capture('sales')")
     with locked(sales.warehouse, what, "access share"):

@@ -182,7 +182,9 @@ def test_without_pgbackrest(backups: Backups, flow: Flow, server: Spare) -> None
 
 def test_odd_directory(backups: Backups, flow: Flow) -> None:
     """WAL is archived into a directory with blanks in its name; one that its commands could not name is refused."""
-    assert "plain name" in backups.run("backup", "physical", code=USAGE, HEADRACE_BACKUP_DIR=f"{backups.directory}/it's")
+    assert "plain name" in backups.run(
+        "backup", "physical", code=USAGE, HEADRACE_BACKUP_DIR=f"{backups.directory}/it's"
+    )
     assert flow.warehouse.value("show archive_command") == "/bin/true"
     backups.directory = backups.directory / "on another disk"
     backups.directory.mkdir(parents=True)

@@ -341,6 +341,7 @@ def test_part(backups: Backups, loaded: Flow, name: str) -> None:
     harm(loaded)
     loaded.operational.execute(AFTER)
     assert "would be overwritten" in backups.run("restore", what, code=REFUSED)
+    assert "it would take --force" in backups.run("restore", what, "--dry-run")
     said = backups.run("restore", what, "--force")
     assert "rows are back" in said
     if "cascade" in said or name.endswith("dropped"):

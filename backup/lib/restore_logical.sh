@@ -234,7 +234,9 @@ restore_logically() {
   fi
   sql -q -c "$LAYOUT" >/dev/null
   # the log may have gone back as well, to before this entry
-  [ -n "$ENTRY" ] && [ -n "$(sql -v entry="$ENTRY" <<<"select 1 from etl.backup_log where backup_log_id = :'entry';")" ] || open_entry restore "$NAME"
+  if [ -z "$ENTRY" ] || [ -z "$(sql -v entry="$ENTRY" <<<"select 1 from etl.backup_log where backup_log_id = :'entry';")" ]; then
+    open_entry restore "$NAME"
+  fi
   missing=$(missing_passwords)
   [ -z "$missing" ] || log "source $missing has no password yet: call etl.add_source(…), or restore with HEADRACE_SOURCE_PASSWORD set"
   close_entry succeeded "$WHAT, batch $(manifest "$NAME" batch), in $((SECONDS - began)) s"
@@ -248,6 +250,9 @@ begin_entry() { open_entry restore "$NAME" 2>/dev/null || ENTRY=''; }
 # plan WORDS [new]: says what comes. Ends the script with --dry-run; false without --force where something is overwritten.
 plan() {
   log "${DRY:+would }$1, from $NAME"
-  [ -z "$DRY" ] || exit 0
+  if [ -n "$DRY" ]; then
+    [ -n "$FORCE" ] || [ "${2:-}" = new ] || log "it would take --force, since that overwrites what is there"
+    exit 0
+  fi
   [ -n "$FORCE" ] || [ "${2:-}" = new ]
 }

@@ -10,7 +10,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_pipeline etl.pipeline;
-  v_busy text[] := '{}';
+  v_busy text[] := array[]::text[];
 begin
   for v_pipeline in
     select p.*
