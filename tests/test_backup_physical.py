@@ -180,6 +180,19 @@ def test_without_pgbackrest(backups: Backups, flow: Flow, server: Spare) -> None
     assert name in backups.run("verify", "physical", code=BAD)
 
 
+def test_odd_directory(backups: Backups, flow: Flow) -> None:
+    """WAL is archived into a directory with blanks in its name; one that its commands could not name is refused."""
+    assert "plain name" in backups.run(
+        "backup", "physical", code=USAGE, HEADRACE_BACKUP_DIR=f"{backups.directory}/it's"
+    )
+    assert flow.warehouse.value("show archive_command") == "/bin/true"
+    backups.directory = backups.directory / "on another disk"
+    backups.directory.mkdir(parents=True)
+    backups.directory.parent.chmod(0o711)
+    assert "(full)" in backups.run("backup", "physical")
+    assert "one run: good" in backups.run("verify", "physical")
+
+
 def test_what_the_server_must_be(backups: Backups, flow: Flow) -> None:
     """Another archive_command is not replaced unasked; until the first backup nothing piles up."""
     wh = flow.warehouse
