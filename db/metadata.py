@@ -1214,6 +1214,26 @@ Table(
 )
 
 Table(
+    "sales_by_group",
+    metadata,
+    Column(
+        "product_group",
+        Text,
+        primary_key=True,
+        comment="Group of the product when the sale was captured, or (unknown).",
+    ),
+    Column("captured_on", Date, primary_key=True, comment="Day."),
+    Column(
+        "country", Text, primary_key=True, comment="Country of the customer when the sale was captured, or (unknown)."
+    ),
+    Column("lines", BigInteger, nullable=False, comment="Number of sales."),
+    Column("units", BigInteger, nullable=False, comment="Units sold."),
+    CheckConstraint("lines > 0", name="lines"),
+    schema="dwh",
+    comment="fact_sales by day, country and product group; kept up to date by every publish.",
+)
+
+Table(
     "sales_by_product",
     metadata,
     Column("product_key", BigInteger, primary_key=True, autoincrement=False, comment="Version of the product."),

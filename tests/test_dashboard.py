@@ -149,6 +149,15 @@ def stored(warehouse: Database, folder: Path) -> str:
     return file.as_uri()
 
 
+def date_back(warehouse: Database, days: str) -> None:
+    """Let sales seem some days older, in each aggregate that has days."""
+    warehouse.execute(
+        f"update dwh.sales_by_day set captured_on = captured_on - {days}; delete from dwh.sales_by_group;"
+        " insert into dwh.sales_by_group (product_group, captured_on, country, lines, units)"
+        " select product_group, day, country, sum(lines), sum(units) from dwh.metric_sales group by 1, 2, 3"
+    )
+
+
 def fill(flow: Flow) -> None:
     """Sell in several countries, groups and, as the warehouse has it, on several days."""
     flow.operational.execute(
@@ -164,9 +173,9 @@ def fill(flow: Flow) -> None:
         """
     )
     flow.run()
+    date_back(flow.warehouse, "(product_key % 4)::int")
     flow.warehouse.execute(
-        "update dwh.sales_by_day set captured_on = captured_on - (product_key % 4)::int;"
-        " update dwh.dim_customer set valid_from = valid_from - (customer_id % 3) * interval '1 day'"
+        "update dwh.dim_customer set valid_from = valid_from - (customer_id % 3) * interval '1 day'"
     )
 
 
@@ -333,14 +342,51 @@ def test_a_stored_page_that_carries_less_says_what_it_cannot_tell(
 
 def test_grain_follows_the_bound(filled: Flow) -> None:
     """No cube of days, countries and groups is larger than the bound while its grain can still be coarsened."""
-    filled.warehouse.execute("update dwh.sales_by_day set captured_on = captured_on - 7 * (product_key % 5)::int")
+    date_back(filled.warehouse, "7 * (product_key % 5)::int")
     total = filled.warehouse.value("select sum(units)::bigint from dwh.sales_by_day")
-    for cells, grain in ((100, "week"), (60, "month"), (40, "quarter")):
+    for cells, grain in ((100, "week"), (60, "month"), (30, "quarter")):
         filled.warehouse.execute("update etl.settings set dashboard_cells = %s", [cells])
         sales = filled.warehouse.value("select dwh.dashboard_sales()")
         assert sales["grain"] == grain
         assert len(sales["cubes"][0]["units"]) <= cells
         assert sum(sales["cubes"][0]["units"]) == total
+
+
+def test_a_page_beyond_the_bound_reads_no_more_of_the_large_aggregate_than_the_bound(filled: Flow) -> None:
+    """Its cost does not follow the rows by day, country and product: those are only counted up to the bound."""
+    filled.warehouse.execute("update etl.settings set dashboard_cells = 10")
+    read = (
+        "select t.seq_tup_read + coalesce(t.idx_tup_fetch, 0) from pg_stat_xact_user_tables t"
+        " where t.relname = 'sales_by_day'"
+    )
+    with filled.warehouse.connection.transaction():
+        rows = filled.warehouse.value("select count(*) from dwh.sales_by_day")
+        counted = filled.warehouse.value(read)
+        assert counted >= rows > 50, "the measure does not count"
+        filled.warehouse.execute("select dwh.dashboard_sales()")
+        assert filled.warehouse.value(read) - counted <= 10 + 1 + 2
+
+
+def test_a_cut_is_settled_among_equals(filled: Flow) -> None:
+    """Of products with equal units those with the lower ids are carried, however the rows lie."""
+    filled.warehouse.execute("update dwh.sales_by_product set units = 7")
+    ids = filled.warehouse.query("select format('op:%s', n) from generate_series(1, 5) n")
+    cube = "select dwh.dashboard_cube('{product}', 'day', '{}', 5)"
+    for order in ("product_key", "product_key desc"):
+        filled.warehouse.execute(
+            f"create temp table kept as select * from dwh.sales_by_product order by {order};"
+            " truncate dwh.sales_by_product; insert into dwh.sales_by_product select * from kept; drop table kept"
+        )
+        carried = filled.warehouse.value(cube)["values"]["product"]
+        assert [(key,) for key, _ in carried] == ids
+
+
+def test_the_most_popular_product_of_what_has_no_group(filled: Flow) -> None:
+    """What the page calls (unknown) can be asked for by that name."""
+    filled.operational.execute("insert into public.sales values (1, 77, 9), (2, 88, 8)")
+    filled.run()
+    assert filled.warehouse.value("select dwh.most_popular_product(product_group => '(unknown)')") == "(product 77)"
+    assert filled.warehouse.value("select dwh.most_popular_product('(unknown)', '(unknown)')") is None
 
 
 def test_clicks_on_the_charts_filter(shown: Flow, browser: Browser, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 -- Contract: which thing of the pipeline feeds which: source table → mirror → stage function → table → table → view. Mirrors and
 -- stages from the registry; tables from the registered steps: what a step's stages are, what its target is, which steps it depends
--- on, and what else its routine's text writes in dwh; views from pg_depend. Quarantine is an end, nothing comes out of it here.
+-- on, and what else its routine writes in dwh, itself or in routines that its text names; views from pg_depend. Quarantine is an end, nothing comes out of it here.
 -- Names are written as SQL writes them, and looked up in the catalogue by name: a reader may not use the other schemas.
 create or replace view dwh.metric_lineage_edge as
 with routine (name, source) as (
@@ -22,7 +22,8 @@ written as (
   union
   select s.pipeline, s.step, s.stages, s.depends_on, w.name[1]
   from etl.step s
-  join routine r on r.name = s.routine
+  join routine n on n.name = s.routine
+  join routine r on r.name = n.name or position(r.name || '(' in n.source) > 0
   cross join lateral regexp_matches(r.source, '\m(?:insert\s+into|update|delete\s+from|merge\s+into)\s+(dwh\.\w+)', 'g') w (name)
   where s.enabled
 ),
