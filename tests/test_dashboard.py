@@ -8,15 +8,15 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -766,6 +766,17 @@ def get(url: str, path: str = "/", **headers: str) -> tuple[int, str, dict[str, 
     return reply.status, text, dict(reply.headers)
 
 
+def said(url: str, words: bytes) -> str:
+    """Send what need not be HTTP, and return all that comes until the server closes."""
+    place = urlsplit(url)
+    with socket.create_connection((place.hostname or "", place.port or 0), timeout=20) as connection:
+        connection.sendall(words)
+        parts = []
+        while part := connection.recv(65536):
+            parts.append(part)
+    return b"".join(parts).decode()
+
+
 def test_server_answers_this_machine_alone(shown: Flow) -> None:
     """It listens on loopback, by its own names only, and gives figures to no other page; answers forbid frames."""
     question = "/data?filter=%7B%7D&parts=total&grain=day"
@@ -786,8 +797,36 @@ def test_server_answers_this_machine_alone(shown: Flow) -> None:
                     "/data?filter=1&parts=total&grain=day", "/data?filter=%7B%7D&parts=total&grain='",
                     "/data?filter=%7B%7D&parts=%00&grain=day", "http://[/"):  # fmt: skip
             assert get(url, bad, Host="localhost")[0] == 400, bad
-        with pytest.raises(urllib.error.HTTPError):
-            urllib.request.urlopen(url, data=b"x=1", timeout=20)
+
+
+def test_server_refuses_in_its_own_form(shown: Flow) -> None:
+    """What is neither read nor HTTP is told so with the headers of every answer; HEAD gets them without the page."""
+    with serving(shown.warehouse) as url:
+        for words, status in (
+            (b"POST / HTTP/1.0\r\nContent-Length: 0\r\n\r\n", 405),
+            (b"<b>x</b> / HTTP/1.0\r\n\r\n", 405),
+            (b"nonsense\r\n\r\n", 400),
+            (b"GET / HTTP/9.9\r\n\r\n", 505),
+            (b"HEAD / HTTP/1.0\r\nHost: localhost\r\n\r\n", 200),
+        ):
+            answer = said(url, words)
+            head, _, body = answer.partition("\r\n\r\n")
+            assert head.split()[1] == str(status), words[:40]
+            for name, value in served.HEADERS.items():
+                assert f"{name}: {value}" in head, words[:40]
+            assert ("Allow: GET, HEAD" in head) == (status == 405)
+            assert "<" not in body
+            assert (body == "") == (status == 200)
+
+
+def test_server_lets_go_of_who_says_nothing(shown: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that asks nothing, or not to the end, is closed; others are answered meanwhile."""
+    assert served.Handler.timeout == served.SILENCE
+    monkeypatch.setattr(served.Handler, "timeout", 0.2)
+    with serving(shown.warehouse) as url:
+        for words in (b"", b"GET / HT", b"GET / HTTP/1.0\r\nHost: local"):
+            assert said(url, words) == ""
+        assert get(url)[0] == 200
 
 
 def test_server_says_when_the_warehouse_is_gone(shown: Flow) -> None:
