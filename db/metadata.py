@@ -600,6 +600,13 @@ Table(
         server_default=text("false"),
         comment="True if etl.add_fact() made the table, so that it goes with its registration.",
     ),
+    Column(
+        "measures",
+        ARRAY(Text),
+        nullable=False,
+        server_default=text("'{}'::text[]"),
+        comment="Columns whose sums by day the dashboard shows.",
+    ),
     schema="etl",
     comment="Facts that dwh.load_fact() loads.",
 )
@@ -1242,6 +1249,17 @@ Table(
     CheckConstraint("lines > 0", name="lines"),
     schema="dwh",
     comment="fact_sales by product; kept up to date by every publish.",
+)
+
+Table(
+    "facts_by_day",
+    metadata,
+    Column("fact", Text, primary_key=True, comment="Table of the facts."),
+    Column("captured_on", Date, primary_key=True, comment="Day."),
+    Column("measure", Text, primary_key=True, comment="Column that is summed; empty for the number of rows."),
+    Column("total", Numeric, nullable=False, comment="The sum, or the number of rows."),
+    schema="dwh",
+    comment="Facts that etl.add_fact() registered, by day; kept up to date by every publish. Read dwh.metric_fact.",
 )
 
 Table(

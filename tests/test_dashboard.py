@@ -29,6 +29,7 @@ from migrations import dashboard
 from tests.conftest import ROOT, SAMPLE, alembic, register
 from tests.psql import psql
 from tests.support import Database, Flow, raises
+from tests.test_own_model import SHOPS, STAR
 
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -515,7 +516,7 @@ def test_a_failed_run_is_what_the_eye_meets_first(filled: Flow, browser: Browser
         assert page.locator("#runs tr.bad").count() == 1
         assert page.evaluate(CONTRAST) == []
         page.set_viewport_size({"width": 390, "height": 800})
-        page.wait_for_function("document.scrollingElement.scrollWidth <= innerWidth")  # once the charts have followed
+        page.wait_for_function("() => document.scrollingElement.scrollWidth <= innerWidth")  # once the charts have followed
 
 
 def test_pipeline_view_shows_what_the_log_says(filled: Flow, browser: Browser, tmp_path: Path) -> None:
@@ -589,6 +590,62 @@ def test_lineage_shows_the_registry(shown: Flow, browser: Browser, tmp_path: Pat
         assert page.evaluate(overlap) is False
 
 
+def test_facts_of_ones_own_are_shown(source: Flow, browser: Browser, tmp_path: Path) -> None:
+    """Each has its card, with rows and sums of its measures as SQL has them; where nothing else was sold it comes first."""
+    source.operational.execute(SHOPS)
+    with opened(browser, stored(source.warehouse, tmp_path)) as page:
+        assert page.locator("#tab-facts").is_hidden()
+    source.warehouse.execute(STAR)
+    with opened(browser, stored(source.warehouse, tmp_path)) as page:
+        assert page.locator("#facts .card").count() == 2
+        assert "Nothing was loaded yet" in (page.text_content("#facts") or "")
+    source.run("shops")
+    source.warehouse.execute(
+        "update dwh.fact_visit set captured_on = captured_on - 2 where visit_id = 1;"
+        " select dwh.recount_facts(f) from etl.fact f"
+    )
+    for scheme in ("light", "dark"):
+        with opened(browser, stored(source.warehouse, tmp_path), color_scheme=scheme) as page:
+            assert page.locator("#facts").is_visible()
+            card = page.locator("#facts .card[data-fact='dwh.fact_visit']")
+            assert card.locator("dd:not(.sub)").all_text_contents() == ["3", "72"]
+            card.get_by_text("visitors", exact=True).last.click()
+            card.locator("summary").click()
+            card.locator("tbody tr").first.wait_for()
+            assert card.locator("tbody tr").count() == 3
+            cells = card.locator("tbody tr").evaluate_all("e => e.map(r => [...r.cells].slice(1).map(c => c.textContent))")
+            assert cells == [["1", "40"], ["0", "0"], ["2", "32"]]
+            page.focus("#chart-fact-1")
+            page.keyboard.press("ArrowRight")
+            assert (page.text_content("#live") or "").endswith("visitors 40")
+            assert page.evaluate(CONTRAST) == []
+            assert page.evaluate(NAMELESS) == []
+            for width in (1280, 320):
+                page.set_viewport_size({"width": width, "height": 800})
+                page.wait_for_function("() => document.scrollingElement.scrollWidth <= innerWidth")
+    with opened(browser, stored(source.warehouse, tmp_path) + "#view-lineage") as page:
+        assert page.locator("#picture .box[data-node='dwh.metric_fact']").count() == 1
+    assert source.warehouse.query("select from_node from dwh.metric_lineage_edge where to_node = 'dwh.facts_by_day' order by 1") == [
+        ("dwh.fact_scan",), ("dwh.fact_visit",)
+    ]  # fmt: skip
+
+
+def test_facts_of_many_years_are_shown_by_month(source: Flow) -> None:
+    """The page carries no more cells however long a model is loaded; their sum is that of all days."""
+    source.operational.execute(SHOPS)
+    source.warehouse.execute(STAR)
+    source.run("shops")
+    source.warehouse.execute(
+        "insert into dwh.facts_by_day select 'dwh.fact_visit', d::date, '', 2"
+        " from generate_series(date '2020-01-01', '2023-12-31', '1 day') d"
+    )
+    scan, visit = source.warehouse.value("select dwh.dashboard_facts()")
+    assert (scan["grain"], visit["grain"]) == ("day", "month")
+    rows = [cell for cell in visit["cells"] if cell[1] is None]
+    assert len(rows) == 49
+    assert sum(total for _, _, total in rows) == 2 * 1461 + 3
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Everybody's page
 # ---------------------------------------------------------------------------------------------------------------------
@@ -609,7 +666,7 @@ def test_contrast_names_and_narrow_screens(shown: Flow, browser: Browser, tmp_pa
                 page.set_viewport_size({"width": width, "height": 800})
                 page.wait_for_timeout(50)
                 page.wait_for_function(
-                    "document.scrollingElement.scrollWidth <= innerWidth"
+                    "() => document.scrollingElement.scrollWidth <= innerWidth"
                 )  # once the charts have followed, (view, width)
         grounds.append(page.evaluate("getComputedStyle(document.body).backgroundColor"))
         page.click("#theme")

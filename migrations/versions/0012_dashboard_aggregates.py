@@ -1,4 +1,4 @@
-"""Sales by day, country and product group, so that the dashboard costs the same however many products there are."""
+"""Aggregates that the dashboard shows: sales by product group, and facts of own models by day."""
 
 from __future__ import annotations
 
@@ -34,9 +34,41 @@ group by 1, 2, 3;
 update etl.step
 set stages = stages || '{stg.product}'
 where pipeline = 'sales' and step = 'sales_aggregates' and routine = 'dwh.load_sales_aggregates' and not stages @> '{stg.product}';
+
+alter table etl.fact add column measures text[] default '{}'::text[] not null;
+comment on column etl.fact.measures is 'Columns whose sums by day the dashboard shows.';
+drop procedure if exists etl.add_fact(text, text, text[], text[]);
+create table dwh.facts_by_day (
+    fact text not null,
+    captured_on date not null,
+    measure text not null,
+    total numeric not null,
+    constraint facts_by_day_pkey primary key (fact, captured_on, measure)
+);
+comment on table dwh.facts_by_day is 'Facts that etl.add_fact() registered, by day; kept up to date by every publish. Read dwh.metric_fact.';
+comment on column dwh.facts_by_day.fact is 'Table of the facts.';
+comment on column dwh.facts_by_day.captured_on is 'Day.';
+comment on column dwh.facts_by_day.measure is 'Column that is summed; empty for the number of rows.';
+comment on column dwh.facts_by_day.total is 'The sum, or the number of rows.';
+do $$
+declare
+    v_fact text;
+begin
+    for v_fact in select f.fact from etl.fact f where to_regclass(f.fact) is not null
+    loop
+        execute format('insert into dwh.facts_by_day (fact, captured_on, measure, total)'
+                       ' select %L, f.captured_on, %L, count(*) from %s f group by 2', v_fact, '', v_fact::regclass);
+    end loop;
+end
+$$;
 """
 
 DOWNGRADE = r"""
+drop function if exists dwh.recount_facts(etl.fact);
+drop function if exists dwh.note_facts(etl.fact, text, integer);
+drop table dwh.facts_by_day cascade;
+drop procedure if exists etl.add_fact(text, text, text[], text[], text[]);
+alter table etl.fact drop column measures;
 drop table dwh.sales_by_group cascade;
 update etl.step
 set stages = array_remove(stages, 'stg.product')
@@ -46,14 +78,14 @@ drop function if exists dwh.load_sales_by_group();
 
 
 def upgrade() -> None:
-    """Make the aggregate and fill it from the finer one."""
+    """Make the aggregates and fill them from what is there."""
     run(AS_OWNER)
     run(UPGRADE)
     run(AS_ADMIN)
 
 
 def downgrade() -> None:
-    """Drop it."""
+    """Drop them."""
     run(AS_OWNER)
     run(DOWNGRADE)
     run(AS_ADMIN)
