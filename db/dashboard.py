@@ -95,9 +95,11 @@ class Handler(BaseHTTPRequestHandler):
                 print(f"headrace: {str(refusal).splitlines()[0]}", file=sys.stderr)
             self.reply(refusal.status, "text/plain", f"{refusal}\n")
 
-    do_HEAD = do_GET
+    def do_HEAD(self) -> None:
+        """Answer with the headers that GET would have."""
+        self.do_GET()
 
-    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+    def send_error(self, code: int, *_: object) -> None:
         """Answer what the library refuses before anything is asked here as we answer everything else."""
         status = HTTPStatus(code)
         self.request_version = self.protocol_version  # else one who speaks none would get no headers

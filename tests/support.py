@@ -240,7 +240,9 @@ class Flow:
         fresh_groups = """
             select coalesce(p.product_group, '(unknown)'), f.captured_on, coalesce(c.country, '(unknown)'), count(*),
                    sum(f.qty)::bigint
-            from dwh.fact_sales f join dwh.dim_customer c using (customer_key) join dwh.dim_product p using (product_key)
+            from dwh.fact_sales f
+            join dwh.dim_customer c using (customer_key)
+            join dwh.dim_product p using (product_key)
             group by 1, 2, 3"""
         fresh_products = "select product_key, count(*), sum(qty)::bigint from dwh.fact_sales group by 1"
         for aggregate, fresh in (

@@ -175,9 +175,7 @@ def fill(flow: Flow) -> None:
     )
     flow.run()
     date_back(flow.warehouse, "(product_key % 4)::int")
-    flow.warehouse.execute(
-        "update dwh.dim_customer set valid_from = valid_from - (customer_id % 3) * interval '1 day'"
-    )
+    flow.warehouse.execute("update dwh.dim_customer set valid_from = valid_from - (customer_id % 3) * interval '1 day'")
 
 
 @pytest.fixture
@@ -516,7 +514,9 @@ def test_a_failed_run_is_what_the_eye_meets_first(filled: Flow, browser: Browser
         assert page.locator("#runs tr.bad").count() == 1
         assert page.evaluate(CONTRAST) == []
         page.set_viewport_size({"width": 390, "height": 800})
-        page.wait_for_function("() => document.scrollingElement.scrollWidth <= innerWidth")  # once the charts have followed
+        page.wait_for_function(
+            "() => document.scrollingElement.scrollWidth <= innerWidth"
+        )  # once the charts have followed
 
 
 def test_pipeline_view_shows_what_the_log_says(filled: Flow, browser: Browser, tmp_path: Path) -> None:
@@ -591,7 +591,7 @@ def test_lineage_shows_the_registry(shown: Flow, browser: Browser, tmp_path: Pat
 
 
 def test_facts_of_ones_own_are_shown(source: Flow, browser: Browser, tmp_path: Path) -> None:
-    """Each has its card, with rows and sums of its measures as SQL has them; where nothing else was sold it comes first."""
+    """Each has its card, with rows and sums of its measures; where nothing else was sold, they come first."""
     source.operational.execute(SHOPS)
     with opened(browser, stored(source.warehouse, tmp_path)) as page:
         assert page.locator("#tab-facts").is_hidden()
@@ -613,7 +613,9 @@ def test_facts_of_ones_own_are_shown(source: Flow, browser: Browser, tmp_path: P
             card.locator("summary").click()
             card.locator("tbody tr").first.wait_for()
             assert card.locator("tbody tr").count() == 3
-            cells = card.locator("tbody tr").evaluate_all("e => e.map(r => [...r.cells].slice(1).map(c => c.textContent))")
+            cells = card.locator("tbody tr").evaluate_all(
+                "e => e.map(r => [...r.cells].slice(1).map(c => c.textContent))"
+            )
             assert cells == [["1", "40"], ["0", "0"], ["2", "32"]]
             page.focus("#chart-fact-1")
             page.keyboard.press("ArrowRight")
@@ -625,9 +627,9 @@ def test_facts_of_ones_own_are_shown(source: Flow, browser: Browser, tmp_path: P
                 page.wait_for_function("() => document.scrollingElement.scrollWidth <= innerWidth")
     with opened(browser, stored(source.warehouse, tmp_path) + "#view-lineage") as page:
         assert page.locator("#picture .box[data-node='dwh.metric_fact']").count() == 1
-    assert source.warehouse.query("select from_node from dwh.metric_lineage_edge where to_node = 'dwh.facts_by_day' order by 1") == [
-        ("dwh.fact_scan",), ("dwh.fact_visit",)
-    ]  # fmt: skip
+    assert source.warehouse.query(
+        "select from_node from dwh.metric_lineage_edge where to_node = 'dwh.facts_by_day' order by 1"
+    ) == [("dwh.fact_scan",), ("dwh.fact_visit",)]
 
 
 def test_facts_of_many_years_are_shown_by_month(source: Flow) -> None:
