@@ -11,10 +11,11 @@
 # Needs PostgreSQL's server programs of the warehouse's version, and room for the restored warehouse in TMPDIR. Run by
 # root it uses the server's user (HEADRACE_BACKUP_USER: headrace, else postgres). Passwords of sources are taken over from the
 # warehouse if that answers, else from HEADRACE_SOURCE_PASSWORD. The outcome is in etl.backups and in etl.status; a logical
-# backup that is found bad is marked, and neither restored by default nor counted as one that is kept.
+# backup that is found bad is marked, and neither restored by default nor counted as one that is kept. One that is as it
+# was written stays good, although a check or the run fails: then that is what the warehouse was like.
 #
 # Exit codes: 0 the backup is good; 1 it could not be tried; 2 wrong use or setting; 4 the backup is bad;
-#   5 another one is at work.
+#   5 another one is at work; 7 the backup is good, but a check or the run of what was restored failed.
 set -euo pipefail
 PROGRAM=verify
 HERE=$(dirname "$(readlink -f "$0")")

@@ -27,6 +27,7 @@ ADDRESS = "127.0.0.1"
 PORT = 54323
 OURS = {"127.0.0.1", "localhost", "[::1]"}  # what a browser may call us: any other name was made to point here
 PATIENCE = 60  # seconds that one question may take
+SILENCE = 30  # seconds that a connection may say or take nothing
 PAGE = "select dwh.dashboard(live => true)"
 ANSWER = "select dwh.dashboard_answer(%s::jsonb, string_to_array(%s, ','), %s)::text"
 HEADERS = {
@@ -82,6 +83,7 @@ class Handler(BaseHTTPRequestHandler):
     server: Server
     server_version = "headrace"
     sys_version = ""
+    timeout = SILENCE
 
     def do_GET(self) -> None:
         """Answer a request, or say why not."""
@@ -92,6 +94,19 @@ class Handler(BaseHTTPRequestHandler):
             if refusal.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
                 print(f"headrace: {str(refusal).splitlines()[0]}", file=sys.stderr)
             self.reply(refusal.status, "text/plain", f"{refusal}\n")
+
+    def do_HEAD(self) -> None:
+        """Answer with the headers that GET would have."""
+        self.do_GET()
+
+    def send_error(self, code: int, *_: object) -> None:
+        """Answer what the library refuses before anything is asked here as we answer everything else."""
+        status = HTTPStatus(code)
+        self.request_version = self.protocol_version  # else one who speaks none would get no headers
+        if status is HTTPStatus.NOT_IMPLEMENTED:
+            self.reply(HTTPStatus.METHOD_NOT_ALLOWED, "text/plain", "This page can only be read.\n", Allow="GET, HEAD")
+        else:
+            self.reply(status, "text/plain", f"{status.description or status.phrase}\n")
 
     def answer(self) -> tuple[str, str]:
         """Return the type of an answer and the answer.
@@ -122,17 +137,18 @@ class Handler(BaseHTTPRequestHandler):
             raise Refusal(HTTPStatus.BAD_REQUEST, f"{missing} is missing.") from None
         return "application/json", ask(self.server.dsn, ANSWER, filter_, parts, grain)
 
-    def reply(self, status: HTTPStatus, kind: str, text: str) -> None:
+    def reply(self, status: HTTPStatus, kind: str, text: str, **more: str) -> None:
         """Send an answer; whoever has gone meanwhile does not get it."""
         body = text.encode()
         with contextlib.suppress(ConnectionError):
             self.send_response(status)
-            for name, value in HEADERS.items():
+            for name, value in {**HEADERS, **more}.items():
                 self.send_header(name, value)
             self.send_header("Content-Type", f"{kind}; charset=utf-8")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            if self.command != "HEAD":
+                self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
         """Say nothing of requests."""

@@ -600,6 +600,13 @@ Table(
         server_default=text("false"),
         comment="True if etl.add_fact() made the table, so that it goes with its registration.",
     ),
+    Column(
+        "measures",
+        ARRAY(Text),
+        nullable=False,
+        server_default=text("'{}'::text[]"),
+        comment="Columns whose sums by day the dashboard shows.",
+    ),
     schema="etl",
     comment="Facts that dwh.load_fact() loads.",
 )
@@ -1214,6 +1221,26 @@ Table(
 )
 
 Table(
+    "sales_by_group",
+    metadata,
+    Column(
+        "product_group",
+        Text,
+        primary_key=True,
+        comment="Group of the product when the sale was captured, or (unknown).",
+    ),
+    Column("captured_on", Date, primary_key=True, comment="Day."),
+    Column(
+        "country", Text, primary_key=True, comment="Country of the customer when the sale was captured, or (unknown)."
+    ),
+    Column("lines", BigInteger, nullable=False, comment="Number of sales."),
+    Column("units", BigInteger, nullable=False, comment="Units sold."),
+    CheckConstraint("lines > 0", name="lines"),
+    schema="dwh",
+    comment="fact_sales by day, country and product group; kept up to date by every publish.",
+)
+
+Table(
     "sales_by_product",
     metadata,
     Column("product_key", BigInteger, primary_key=True, autoincrement=False, comment="Version of the product."),
@@ -1222,6 +1249,17 @@ Table(
     CheckConstraint("lines > 0", name="lines"),
     schema="dwh",
     comment="fact_sales by product; kept up to date by every publish.",
+)
+
+Table(
+    "facts_by_day",
+    metadata,
+    Column("fact", Text, primary_key=True, comment="Table of the facts."),
+    Column("captured_on", Date, primary_key=True, comment="Day."),
+    Column("measure", Text, primary_key=True, comment="Column that is summed; empty for the number of rows."),
+    Column("total", Numeric, nullable=False, comment="The sum, or the number of rows."),
+    schema="dwh",
+    comment="Facts that etl.add_fact() registered, by day; kept up to date by every publish. Read dwh.metric_fact.",
 )
 
 Table(

@@ -15,7 +15,7 @@ from tests.conftest import ROOT
 from tests.support import Database, Flow
 
 SCRIPTS = ROOT / "backup"
-FAILED, USAGE, REFUSED, BAD, BUSY, RESTART = 1, 2, 3, 4, 5, 6
+FAILED, USAGE, REFUSED, BAD, BUSY, RESTART, FINDINGS = 1, 2, 3, 4, 5, 6, 7
 
 
 @dataclass

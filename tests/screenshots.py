@@ -1,6 +1,7 @@
 """Takes the pictures of docs/images from a dashboard that is served: ``python -m tests.screenshots URL STATE …``.
 
-A state is one of those below; ``failed`` wants a pipeline whose last run failed. Run by hand, not by pytest.
+A state is one of those below; ``failed`` wants a pipeline whose last run failed, ``facts`` a model of one's own.
+Run by hand, not by pytest.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ STATES: dict[str, tuple[str, tuple[int, int], str, Callable[[Page], object]]] = 
     "pipeline": ("pipeline", WIDE, "light", leave),
     "failed": ("pipeline", WIDE, "light", leave),
     "lineage": ("lineage", WIDE, "light", leave),
+    "facts": ("facts", (1360, 620), "light", leave),
     "phone": ("sales", PHONE, "light", leave),
     "empty": ("sales", WIDE, "light", leave),
 }

@@ -233,13 +233,21 @@ class Flow:
         ), f"facts that do not refer to the version of the {name} that was current at their capture"
 
     def assert_aggregates_equal_facts(self) -> None:
-        """Compare both aggregates with a fresh GROUP BY over the facts, and see that nothing is left in stg."""
+        """Compare the aggregates with a fresh GROUP BY over the facts, and see that nothing is left in stg."""
         fresh_days = """
             select f.captured_on, coalesce(c.country, '(unknown)'), f.product_key, count(*), sum(f.qty)::bigint
             from dwh.fact_sales f join dwh.dim_customer c using (customer_key) group by 1, 2, 3"""
+        fresh_groups = """
+            select coalesce(p.product_group, '(unknown)'), f.captured_on, coalesce(c.country, '(unknown)'), count(*),
+                   sum(f.qty)::bigint
+            from dwh.fact_sales f
+            join dwh.dim_customer c using (customer_key)
+            join dwh.dim_product p using (product_key)
+            group by 1, 2, 3"""
         fresh_products = "select product_key, count(*), sum(qty)::bigint from dwh.fact_sales group by 1"
         for aggregate, fresh in (
             ("select captured_on, country, product_key, lines, units from dwh.sales_by_day", fresh_days),
+            ("select product_group, captured_on, country, lines, units from dwh.sales_by_group", fresh_groups),
             ("select product_key, lines, units from dwh.sales_by_product", fresh_products),
         ):
             assert self.warehouse.query(f"{aggregate} except all ({fresh})") == []

@@ -13,9 +13,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.backups import BAD, BUSY, FAILED, SCRIPTS, USAGE, Backups, seal
+from tests.backups import BAD, BUSY, FAILED, FINDINGS, SCRIPTS, USAGE, Backups, seal
 from tests.support import BackgroundRun, Flow, locked, raises, wait_until, waiting_for_lock
 
+BROKEN = """
+create function public.broken() returns trigger language plpgsql as 'begin raise ''out of order''; end';
+create trigger broken before insert on dwh.fact_sales for each row execute function public.broken()
+"""
+GATE = """
+create table public.gate (a int);
+create function public.pass() returns trigger language plpgsql security definer
+as 'begin insert into public.gate values (1); return null; end';
+create trigger gate before insert on mrr.sales execute function public.pass()
+"""
+POLLING = "select from pg_stat_activity where wait_event = 'PgSleep' and query like 'call etl.run%%'"
 FACT = "dwh.fact_sales"  # pg_dump locks partitioned tables, the session that holds the snapshot does not
 
 
@@ -302,11 +313,42 @@ def test_verified_while_the_source_is_away(backups: Backups, sales: Flow) -> Non
 
 
 def test_check_that_fails(backups: Backups, sales: Flow) -> None:
-    """A restored warehouse that fails a check is a finding."""
+    """A restored warehouse that fails a check is a finding, and the backup of it is as good as it was."""
     backups.make()
     sales.warehouse.execute("call etl.add_check('sales', 'never', 'error', 'select 1')")
-    backups.make()
-    assert "check never of pipeline sales found 1 rows" in backups.run("verify", "--no-run", code=BAD)
+    name = backups.make()
+    (backups.logical / f"{name}.bad").write_text("bad: for a test\n")
+    said = backups.run("verify", "--no-run", code=FINDINGS)
+    assert "check never of pipeline sales found 1 rows" in said
+    assert_kept(backups, name, "check never")
+
+
+def test_run_that_fails(backups: Backups, sales: Flow) -> None:
+    """A run that fails in the restored warehouse is a finding, and the backup of it is as good as it was."""
+    sales.warehouse.execute(BROKEN)
+    name = backups.make()
+    sales.operational.execute("insert into public.sales values (1, 1, 50)")
+    assert "out of order" in backups.run("verify", code=FINDINGS)
+    assert_kept(backups, name, "the run failed")
+
+
+def assert_kept(backups: Backups, name: str, finding: str) -> None:
+    """Check that a backup is none the worse for a finding, which the log has all the same."""
+    assert not (backups.logical / f"{name}.bad").exists()
+    assert f"from {name}" in backups.run("restore", "all", "--force", "--dry-run")
+    assert backups.log("verify") == ["failed"]
+    assert finding in backups.warehouse.value("select message from etl.backups where kind = 'verify'")
+
+
+def test_archive_that_cannot_be_restored(backups: Backups) -> None:
+    """Checksums that fit an archive which pg_restore cannot read do not help: the backup is bad."""
+    name = backups.make()
+    file = max((backups.logical / name).glob("dwh/[0-9]*.dat*"), key=lambda path: path.stat().st_size)
+    file.write_bytes(file.read_bytes()[:-20])
+    seal(backups.logical / name)
+    assert "could not be restored" in backups.run("verify", "--no-run", code=BAD)
+    assert (backups.logical / f"{name}.bad").exists()
+    assert backups.log("verify") == ["failed"]
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -397,6 +439,34 @@ def test_help(backups: Backups, script: str) -> None:
             assert word == "-h" or word in said
 
 
+@pytest.mark.parametrize(
+    ("url", "given", "expected"),
+    [
+        ("postgresql://me@other/copy", {}, {"PGHOST": "other", "PGUSER": "me", "PGDATABASE": "copy"}),
+        ("postgresql://you@here/copy", {}, {"PGHOST": "here", "PGUSER": "you", "PGDATABASE": "copy"}),
+        (
+            "postgresql://me@other/copy",
+            {"PGPASSWORD": "mine"},
+            {"PGHOST": "other", "PGUSER": "me", "PGPASSWORD": "mine"},
+        ),
+        ("postgresql://me@here/copy", {}, {"PGDATABASE": "copy", "PGPASSWORD": "secret", "PGSSLMODE": "verify-full"}),
+        ("postgresql://me:new@here/copy", {}, {"PGPASSWORD": "new", "PGSSLMODE": "verify-full"}),
+    ],
+    ids=["elsewhere", "another role", "given for all", "same server", "with a password"],
+)
+def test_password_stays_with_its_server(url: str, given: dict[str, str], expected: dict[str, str]) -> None:
+    """What WAREHOUSE_DSN says of password and TLS goes to no other server, nor to another role."""
+    origin = "postgresql://me:secret@here/warehouse?sslmode=verify-full"
+    said = subprocess.run(
+        ["bash", "-euc", f". {SCRIPTS}/lib/common.sh; PROGRAM=restore; load_settings; use_other_dsn {url}; env"],
+        env={"PATH": os.environ["PATH"], "HEADRACE_BACKUP_CONF": "/dev/null", "WAREHOUSE_DSN": origin, **given},
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    is_set = dict(line.split("=", 1) for line in said.splitlines() if line.startswith("PG"))
+    assert expected.items() <= is_set.items()
+    assert is_set.keys() - expected.keys() <= {"PGHOST", "PGPORT", "PGUSER", "PGDATABASE", "PGAPPNAME"}
+
+
 def test_two_at_the_same_second(backups: Backups) -> None:
     """Backups that follow each other at once have names of their own."""
     assert len({backups.make("stg"), backups.make("stg")}) == 2
@@ -432,3 +502,73 @@ def test_units_and_manifest() -> None:
     if analyze:
         said = subprocess.run([analyze, "verify", *map(str, units)], capture_output=True, text=True, check=False).stderr
         assert [line for line in said.splitlines() if "headrace" in line and "is not executable" not in line] == []
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Beside the first copy of a large table, whose change set is a view until it is published
+# ----------------------------------------------------------------------------------------------------------------------
+@pytest.fixture
+def copying(tmp_path: Path, sales: Flow) -> Backups:
+    """Return a directory for backups of the sample, of which even a small table is copied as a large one."""
+    sales.seed()
+    sales.warehouse.execute("update etl.settings set copy_from = 0")
+    return Backups(tmp_path / "backups", sales.warehouse)
+
+
+def is_copied(flow: Flow) -> bool:
+    """Tell whether a first copy waits."""
+    return bool(flow.warehouse.value("select stg.is_copy('sales')"))
+
+
+def test_copy_that_waits(copying: Backups, sales: Flow) -> None:
+    """It is written out before the backup begins, so the run that publishes it does not wait for the backup's end."""
+    sales.warehouse.execute("call mrr.capture('sales')")
+    assert is_copied(sales)
+    sales.warehouse.execute("create table public.stall (a int) partition by range (a)")  # no run needs it, pg_dump does
+    with locked(sales.warehouse, "only public.stall"):
+        process = copying.start("backup", "logical")
+        waiting_for_lock(sales.warehouse, "public.stall")
+        run = sales.start()
+        run.finish()
+        assert process.poll() is None
+    assert process.wait(60) == 0
+    sales.assert_facts_equal_model()
+    assert "is good" in copying.run("verify")
+
+
+@pytest.mark.parametrize("stop", ["public.gate", FACT], ids=["fills", "publishes"])
+def test_run_that_copies(copying: Backups, sales: Flow, stop: str) -> None:
+    """A backup waits for a run that copies, while it fills the mirror and while it publishes, and says so."""
+    sales.warehouse.execute(GATE)
+    with locked(sales.warehouse, stop, "share"):
+        run = sales.start()
+        waiting_for_lock(sales.warehouse, stop)
+        process = copying.start("backup", "logical", HEADRACE_BACKUP_LOCK_TIMEOUT="1")
+        assert process.stderr
+        assert any("waiting for a run of sales" in line for line in process.stderr)
+    run.finish()
+    assert process.wait(60) == 0
+    sales.assert_facts_equal_model()
+    manifest = json.loads((copying.logical / copying.names[0] / "manifest.json").read_text())
+    assert manifest["batch"] == 1
+    assert "stg.sales_written" not in manifest["tables"]
+    assert "is good" in copying.run("verify")
+
+
+@pytest.mark.usefixtures("copying")
+@pytest.mark.parametrize("what", ["stg.sales_written", "mrr.sales"])
+def test_copy_beside_a_dump_of_others(sales: Flow, what: str) -> None:
+    """A run waits for whoever reads what it has to change, and lets in all who come later, as pg_dump's workers do."""
+    sales.warehouse.execute("call mrr.capture('sales')")
+    with locked(sales.warehouse, what, "access share"):
+        run = sales.start()
+        wait_until(lambda: sales.warehouse.query(POLLING), what="a run that waits")
+        with sales.warehouse.connect(autocommit=False) as worker:
+            worker.execute("set local lock_timeout = '3s'")
+            worker.execute(f"lock table {what} in access share mode nowait")
+            worker.execute("select pg_catalog.pg_get_viewdef('stg.sales_changes'::regclass)")
+            worker.rollback()
+        assert run.is_working
+    run.finish()
+    sales.assert_facts_equal_model()
+    assert sales.warehouse.query("select message from etl.procedure_errors") == []

@@ -18,6 +18,7 @@ from tests.faults import Spare, assert_all_arrived, spare
 from tests.support import Database, Flow, Server, wait_until
 from tests.test_restore import AFTER, identity, move_on, run_as_told
 
+SECOND = "select floor(extract(epoch from clock_timestamp()))::bigint"
 SECRET = "correct horse battery staple"
 
 
@@ -112,8 +113,8 @@ def test_three_runs_old_in_its_place(backups: Backups, flow: Flow, server: Spare
     """The server goes back to a batch while its source and its slot went on; one run later they are level."""
     backups.run("backup", "physical")
     assert "no backup" in backups.run("restore", "physical", "--at", "2020-01-01", "--force", code=FAILED)
-    wait_until(lambda: flow.warehouse.value("select extract(epoch from now())::int % 2"), what="the next second")
-    wait_until(lambda: not flow.warehouse.value("select extract(epoch from now())::int % 2"), what="the next second")
+    complete = flow.warehouse.value(SECOND)
+    wait_until(lambda: flow.warehouse.value(SECOND) > complete, what="the next second")
     flow.operational.execute("insert into public.sales values (1, 1, 40)")
     flow.run()
     batch = flow.warehouse.value("select max(batch_id) from etl.batch where published_at is not null")
@@ -177,6 +178,19 @@ def test_without_pgbackrest(backups: Backups, flow: Flow, server: Spare) -> None
     file = max((backups.directory / "physical" / name / "base").rglob("*"), key=lambda path: path.stat().st_size)
     os.truncate(file, 8192)
     assert name in backups.run("verify", "physical", code=BAD)
+
+
+def test_odd_directory(backups: Backups, flow: Flow) -> None:
+    """WAL is archived into a directory with blanks in its name; one that its commands could not name is refused."""
+    assert "plain name" in backups.run(
+        "backup", "physical", code=USAGE, HEADRACE_BACKUP_DIR=f"{backups.directory}/it's"
+    )
+    assert flow.warehouse.value("show archive_command") == "/bin/true"
+    backups.directory = backups.directory / "on another disk"
+    backups.directory.mkdir(parents=True)
+    backups.directory.parent.chmod(0o711)
+    assert "(full)" in backups.run("backup", "physical")
+    assert "one run: good" in backups.run("verify", "physical")
 
 
 def test_what_the_server_must_be(backups: Backups, flow: Flow) -> None:

@@ -8,15 +8,15 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -29,6 +29,7 @@ from migrations import dashboard
 from tests.conftest import ROOT, SAMPLE, alembic, register
 from tests.psql import psql
 from tests.support import Database, Flow, raises
+from tests.test_own_model import SHOPS, STAR
 
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -149,6 +150,15 @@ def stored(warehouse: Database, folder: Path) -> str:
     return file.as_uri()
 
 
+def date_back(warehouse: Database, days: str) -> None:
+    """Let sales seem some days older, in each aggregate that has days."""
+    warehouse.execute(
+        f"update dwh.sales_by_day set captured_on = captured_on - {days}; delete from dwh.sales_by_group;"
+        " insert into dwh.sales_by_group (product_group, captured_on, country, lines, units)"
+        " select product_group, day, country, sum(lines), sum(units) from dwh.metric_sales group by 1, 2, 3"
+    )
+
+
 def fill(flow: Flow) -> None:
     """Sell in several countries, groups and, as the warehouse has it, on several days."""
     flow.operational.execute(
@@ -164,10 +174,8 @@ def fill(flow: Flow) -> None:
         """
     )
     flow.run()
-    flow.warehouse.execute(
-        "update dwh.sales_by_day set captured_on = captured_on - (product_key % 4)::int;"
-        " update dwh.dim_customer set valid_from = valid_from - (customer_id % 3) * interval '1 day'"
-    )
+    date_back(flow.warehouse, "(product_key % 4)::int")
+    flow.warehouse.execute("update dwh.dim_customer set valid_from = valid_from - (customer_id % 3) * interval '1 day'")
 
 
 @pytest.fixture
@@ -333,14 +341,51 @@ def test_a_stored_page_that_carries_less_says_what_it_cannot_tell(
 
 def test_grain_follows_the_bound(filled: Flow) -> None:
     """No cube of days, countries and groups is larger than the bound while its grain can still be coarsened."""
-    filled.warehouse.execute("update dwh.sales_by_day set captured_on = captured_on - 7 * (product_key % 5)::int")
+    date_back(filled.warehouse, "7 * (product_key % 5)::int")
     total = filled.warehouse.value("select sum(units)::bigint from dwh.sales_by_day")
-    for cells, grain in ((100, "week"), (60, "month"), (40, "quarter")):
+    for cells, grain in ((100, "week"), (60, "month"), (30, "quarter")):
         filled.warehouse.execute("update etl.settings set dashboard_cells = %s", [cells])
         sales = filled.warehouse.value("select dwh.dashboard_sales()")
         assert sales["grain"] == grain
         assert len(sales["cubes"][0]["units"]) <= cells
         assert sum(sales["cubes"][0]["units"]) == total
+
+
+def test_a_page_beyond_the_bound_reads_no_more_of_the_large_aggregate_than_the_bound(filled: Flow) -> None:
+    """Its cost does not follow the rows by day, country and product: those are only counted up to the bound."""
+    filled.warehouse.execute("update etl.settings set dashboard_cells = 10")
+    read = (
+        "select t.seq_tup_read + coalesce(t.idx_tup_fetch, 0) from pg_stat_xact_user_tables t"
+        " where t.relname = 'sales_by_day'"
+    )
+    with filled.warehouse.connection.transaction():
+        rows = filled.warehouse.value("select count(*) from dwh.sales_by_day")
+        counted = filled.warehouse.value(read)
+        assert counted >= rows > 50, "the measure does not count"
+        filled.warehouse.execute("select dwh.dashboard_sales()")
+        assert filled.warehouse.value(read) - counted <= 10 + 1 + 2
+
+
+def test_a_cut_is_settled_among_equals(filled: Flow) -> None:
+    """Of products with equal units those with the lower ids are carried, however the rows lie."""
+    filled.warehouse.execute("update dwh.sales_by_product set units = 7")
+    ids = filled.warehouse.query("select format('op:%s', n) from generate_series(1, 5) n")
+    cube = "select dwh.dashboard_cube('{product}', 'day', '{}', 5)"
+    for order in ("product_key", "product_key desc"):
+        filled.warehouse.execute(
+            f"create temp table kept as select * from dwh.sales_by_product order by {order};"
+            " truncate dwh.sales_by_product; insert into dwh.sales_by_product select * from kept; drop table kept"
+        )
+        carried = filled.warehouse.value(cube)["values"]["product"]
+        assert [(key,) for key, _ in carried] == ids
+
+
+def test_the_most_popular_product_of_what_has_no_group(filled: Flow) -> None:
+    """What the page calls (unknown) can be asked for by that name."""
+    filled.operational.execute("insert into public.sales values (1, 77, 9), (2, 88, 8)")
+    filled.run()
+    assert filled.warehouse.value("select dwh.most_popular_product(product_group => '(unknown)')") == "(product 77)"
+    assert filled.warehouse.value("select dwh.most_popular_product('(unknown)', '(unknown)')") is None
 
 
 def test_clicks_on_the_charts_filter(shown: Flow, browser: Browser, tmp_path: Path) -> None:
@@ -469,7 +514,9 @@ def test_a_failed_run_is_what_the_eye_meets_first(filled: Flow, browser: Browser
         assert page.locator("#runs tr.bad").count() == 1
         assert page.evaluate(CONTRAST) == []
         page.set_viewport_size({"width": 390, "height": 800})
-        page.wait_for_function("document.scrollingElement.scrollWidth <= innerWidth")  # once the charts have followed
+        page.wait_for_function(
+            "() => document.scrollingElement.scrollWidth <= innerWidth"
+        )  # once the charts have followed
 
 
 def test_pipeline_view_shows_what_the_log_says(filled: Flow, browser: Browser, tmp_path: Path) -> None:
@@ -543,6 +590,64 @@ def test_lineage_shows_the_registry(shown: Flow, browser: Browser, tmp_path: Pat
         assert page.evaluate(overlap) is False
 
 
+def test_facts_of_ones_own_are_shown(source: Flow, browser: Browser, tmp_path: Path) -> None:
+    """Each has its card, with rows and sums of its measures; where nothing else was sold, they come first."""
+    source.operational.execute(SHOPS)
+    with opened(browser, stored(source.warehouse, tmp_path)) as page:
+        assert page.locator("#tab-facts").is_hidden()
+    source.warehouse.execute(STAR)
+    with opened(browser, stored(source.warehouse, tmp_path)) as page:
+        assert page.locator("#facts .card").count() == 2
+        assert "Nothing was loaded yet" in (page.text_content("#facts") or "")
+    source.run("shops")
+    source.warehouse.execute(
+        "update dwh.fact_visit set captured_on = captured_on - 2 where visit_id = 1;"
+        " select dwh.recount_facts(f) from etl.fact f"
+    )
+    for scheme in ("light", "dark"):
+        with opened(browser, stored(source.warehouse, tmp_path), color_scheme=scheme) as page:
+            assert page.locator("#facts").is_visible()
+            card = page.locator("#facts .card[data-fact='dwh.fact_visit']")
+            assert card.locator("dd:not(.sub)").all_text_contents() == ["3", "72"]
+            card.get_by_text("visitors", exact=True).last.click()
+            card.locator("summary").click()
+            card.locator("tbody tr").first.wait_for()
+            assert card.locator("tbody tr").count() == 3
+            cells = card.locator("tbody tr").evaluate_all(
+                "e => e.map(r => [...r.cells].slice(1).map(c => c.textContent))"
+            )
+            assert cells == [["1", "40"], ["0", "0"], ["2", "32"]]
+            page.focus("#chart-fact-1")
+            page.keyboard.press("ArrowRight")
+            assert (page.text_content("#live") or "").endswith("visitors 40")
+            assert page.evaluate(CONTRAST) == []
+            assert page.evaluate(NAMELESS) == []
+            for width in (1280, 320):
+                page.set_viewport_size({"width": width, "height": 800})
+                page.wait_for_function("() => document.scrollingElement.scrollWidth <= innerWidth")
+    with opened(browser, stored(source.warehouse, tmp_path) + "#view-lineage") as page:
+        assert page.locator("#picture .box[data-node='dwh.metric_fact']").count() == 1
+    assert source.warehouse.query(
+        "select from_node from dwh.metric_lineage_edge where to_node = 'dwh.facts_by_day' order by 1"
+    ) == [("dwh.fact_scan",), ("dwh.fact_visit",)]
+
+
+def test_facts_of_many_years_are_shown_by_month(source: Flow) -> None:
+    """The page carries no more cells however long a model is loaded; their sum is that of all days."""
+    source.operational.execute(SHOPS)
+    source.warehouse.execute(STAR)
+    source.run("shops")
+    source.warehouse.execute(
+        "insert into dwh.facts_by_day select 'dwh.fact_visit', d::date, '', 2"
+        " from generate_series(date '2020-01-01', '2023-12-31', '1 day') d"
+    )
+    scan, visit = source.warehouse.value("select dwh.dashboard_facts()")
+    assert (scan["grain"], visit["grain"]) == ("day", "month")
+    rows = [cell for cell in visit["cells"] if cell[1] is None]
+    assert len(rows) == 49
+    assert sum(total for _, _, total in rows) == 2 * 1461 + 3
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Everybody's page
 # ---------------------------------------------------------------------------------------------------------------------
@@ -563,7 +668,7 @@ def test_contrast_names_and_narrow_screens(shown: Flow, browser: Browser, tmp_pa
                 page.set_viewport_size({"width": width, "height": 800})
                 page.wait_for_timeout(50)
                 page.wait_for_function(
-                    "document.scrollingElement.scrollWidth <= innerWidth"
+                    "() => document.scrollingElement.scrollWidth <= innerWidth"
                 )  # once the charts have followed, (view, width)
         grounds.append(page.evaluate("getComputedStyle(document.body).backgroundColor"))
         page.click("#theme")
@@ -720,6 +825,17 @@ def get(url: str, path: str = "/", **headers: str) -> tuple[int, str, dict[str, 
     return reply.status, text, dict(reply.headers)
 
 
+def said(url: str, words: bytes) -> str:
+    """Send what need not be HTTP, and return all that comes until the server closes."""
+    place = urlsplit(url)
+    with socket.create_connection((place.hostname or "", place.port or 0), timeout=20) as connection:
+        connection.sendall(words)
+        parts = []
+        while part := connection.recv(65536):
+            parts.append(part)
+    return b"".join(parts).decode()
+
+
 def test_server_answers_this_machine_alone(shown: Flow) -> None:
     """It listens on loopback, by its own names only, and gives figures to no other page; answers forbid frames."""
     question = "/data?filter=%7B%7D&parts=total&grain=day"
@@ -740,8 +856,36 @@ def test_server_answers_this_machine_alone(shown: Flow) -> None:
                     "/data?filter=1&parts=total&grain=day", "/data?filter=%7B%7D&parts=total&grain='",
                     "/data?filter=%7B%7D&parts=%00&grain=day", "http://[/"):  # fmt: skip
             assert get(url, bad, Host="localhost")[0] == 400, bad
-        with pytest.raises(urllib.error.HTTPError):
-            urllib.request.urlopen(url, data=b"x=1", timeout=20)
+
+
+def test_server_refuses_in_its_own_form(shown: Flow) -> None:
+    """What is neither read nor HTTP is told so with the headers of every answer; HEAD gets them without the page."""
+    with serving(shown.warehouse) as url:
+        for words, status in (
+            (b"POST / HTTP/1.0\r\nContent-Length: 0\r\n\r\n", 405),
+            (b"<b>x</b> / HTTP/1.0\r\n\r\n", 405),
+            (b"nonsense\r\n\r\n", 400),
+            (b"GET / HTTP/9.9\r\n\r\n", 505),
+            (b"HEAD / HTTP/1.0\r\nHost: localhost\r\n\r\n", 200),
+        ):
+            answer = said(url, words)
+            head, _, body = answer.partition("\r\n\r\n")
+            assert head.split()[1] == str(status), words[:40]
+            for name, value in served.HEADERS.items():
+                assert f"{name}: {value}" in head, words[:40]
+            assert ("Allow: GET, HEAD" in head) == (status == 405)
+            assert "<" not in body
+            assert (body == "") == (status == 200)
+
+
+def test_server_lets_go_of_who_says_nothing(shown: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that asks nothing, or not to the end, is closed; others are answered meanwhile."""
+    assert served.Handler.timeout == served.SILENCE
+    monkeypatch.setattr(served.Handler, "timeout", 0.2)
+    with serving(shown.warehouse) as url:
+        for words in (b"", b"GET / HT", b"GET / HTTP/1.0\r\nHost: local"):
+            assert said(url, words) == ""
+        assert get(url)[0] == 200
 
 
 def test_server_says_when_the_warehouse_is_gone(shown: Flow) -> None:

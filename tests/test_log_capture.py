@@ -423,6 +423,25 @@ def test_a_large_backlog_is_published_on_the_way(source: Flow) -> None:
     follow(source)
 
 
+def test_captures_alone_go_on_where_the_last_one_ended(source: Flow) -> None:
+    """Called without etl.run(), each capture moves the slot up to what is committed, and sees the end of a backlog."""
+    logged(source, KEYED)
+    source.warehouse.execute("update etl.settings set max_changes = 100")
+    source.operational.execute("insert into public.t select n, 'x', null from generate_series(1, 400) n")
+    source.operational.execute("insert into public.t select n, 'y', null from generate_series(401, 450) n")
+    alone = (
+        "do $$ declare run bigint; outcome etl.outcome; begin"
+        f" for number in 1..10 loop run := null; call mrr.capture('{PIPELINE}', run, outcome); %s"
+        " exit when not outcome.more; end loop; end $$"
+    )
+    source.warehouse.execute(alone % "")
+    assert source.warehouse.value("select count(*) from mrr.t") == 400, "in one transaction the slot cannot be moved"
+    assert source.warehouse.value("select count(*) from etl.run_log where action = 'capture'") == 2
+    source.warehouse.execute(alone % "commit;")
+    assert source.warehouse.value("select count(*) from etl.run_log where action = 'capture'") == 3
+    follow(source)
+
+
 def test_large_transaction(source: Flow) -> None:
     """One transaction of 200 000 rows is one batch, however small the limit."""
     logged(source, KEYED)

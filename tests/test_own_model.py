@@ -6,8 +6,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from alembic import command
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, alembic
 from tests.psql import psql
 from tests.support import Database, Flow, raises
 
@@ -32,8 +33,9 @@ call etl.create_stage('stg.scan', 'scans', '{"store_id": "c.store_id::bigint", "
     reason => $$case when c.store_id is null then 'the scan has no store' end$$);
 call etl.add_dimension('dwh.dim_store', 'stg.store', surrogate_key => 'store_key', business_key => 'store_id',
                        attributes => '{name,city}');
-call etl.add_fact('dwh.fact_visit', 'stg.visit', dimensions => '{dwh.dim_store}', key => '{visit_id}');
-call etl.add_fact('dwh.fact_scan', 'stg.scan', dimensions => '{dwh.dim_store}');
+call etl.add_fact('dwh.fact_visit', 'stg.visit', dimensions => '{dwh.dim_store}', key => '{visit_id}',
+                  measures => '{visitors}');
+call etl.add_fact('dwh.fact_scan', 'stg.scan', dimensions => '{dwh.dim_store}', measures => '{weight}');
 """
 
 
@@ -68,6 +70,21 @@ def shops(source: Flow) -> Flow:
     return source
 
 
+def assert_days_equal_facts(flow: Flow) -> None:
+    """Compare rows and sums by day with a fresh GROUP BY of both fact tables."""
+    assert flow.warehouse.query("select fact, day, measure, total from dwh.metric_fact order by 1, 2, 3") == (
+        flow.warehouse.query(
+            "select 'dwh.fact_scan', f.captured_on, m.name, m.total from (select captured_on, count(*)::numeric as n,"
+            " coalesce(sum(weight) filter (where abs(weight) < 'infinity'), 0) as s from dwh.fact_scan group by 1) f"
+            " cross join lateral (values (null, f.n), ('weight', f.s)) m (name, total)"
+            " union all"
+            " select 'dwh.fact_visit', f.captured_on, m.name, m.total from (select captured_on, count(*)::numeric as n,"
+            " coalesce(sum(visitors), 0)::numeric as s from dwh.fact_visit group by 1) f"
+            " cross join lateral (values (null, f.n), ('visitors', f.s)) m (name, total) order by 1, 2, 3"
+        )
+    )
+
+
 def assert_facts_equal_source(flow: Flow) -> None:
     """Compare both fact tables, and the versions they refer to, with the source."""
     visits = flow.operational.query("select id, store_id, visitors from public.visits where visitors >= 0 order by 1")
@@ -79,6 +96,7 @@ def assert_facts_equal_source(flow: Flow) -> None:
             f"select f.* from {fact} f where not exists (select from dwh.dim_store d where d.store_key = f.store_key"
             " and d.store_id = f.store_id and f.batch_id >= d.batch_from and f.batch_id < d.batch_to)"
         ) == []  # fmt: skip
+    assert_days_equal_facts(flow)
 
 
 def test_a_star_by_calls_alone(shops: Flow) -> None:
@@ -138,6 +156,60 @@ def test_facts_that_were_changed_by_hand_stop_the_publish(shops: Flow) -> None:
     assert "call etl.rebuild('dwh.fact_scan');" in hint
 
 
+def test_days_of_facts_follow_what_changes(shops: Flow) -> None:
+    """Rows and sums by day stay exact over days, numbers that are none, emptied days, rebuilds and other measures."""
+    shops.run("shops")
+    shops.warehouse.execute(
+        "update dwh.fact_visit set captured_on = captured_on - 1 where visit_id < 3;"
+        " update dwh.fact_scan set captured_on = captured_on - 1 where store_id = 1;"
+        " select dwh.recount_facts(f) from etl.fact f"
+    )
+    assert shops.warehouse.value("select count(distinct day) from dwh.metric_fact") == 2
+    assert_days_equal_facts(shops)
+    shops.operational.execute(
+        "insert into public.scans values (1, 'NaN', 'none'), (1, 'NaN', 'none'), (2, null, 'null');"
+        " update public.visits set visitors = visitors + 5 where id = 1;"
+        " delete from public.visits where id in (2, 3); delete from public.scans where store_id = 1 and weight = 1.5;"
+    )
+    shops.run("shops")
+    assert_days_equal_facts(shops)
+    shops.operational.execute("delete from public.scans where note = 'none'; delete from public.visits")
+    shops.run("shops")
+    assert_days_equal_facts(shops)
+    assert shops.warehouse.query("select * from dwh.metric_fact where fact = 'dwh.fact_visit'") == []
+    shops.warehouse.execute("update dwh.facts_by_day set total = total + 1")
+    for table in ("dwh.fact_scan", "mrr.visits"):
+        shops.warehouse.call("etl.rebuild", relation=table)
+    assert_days_equal_facts(shops)
+    shops.warehouse.execute("call etl.add_fact('dwh.fact_scan', 'stg.scan', '{dwh.dim_store}')")
+    assert shops.warehouse.query("select measure, total from dwh.metric_fact") == [(None, 2)]
+
+
+def test_facts_that_their_own_function_loads_are_not_counted(shops: Flow) -> None:
+    """Nobody keeps count of them, so no number is shown that might be wrong."""
+    shops.run("shops")
+    shops.warehouse.execute(
+        "create function dwh.load_scan(p_batch bigint, p_step etl.step) returns etl.row_counts language sql as"
+        " $$ select dwh.load_fact(p_batch, p_step) $$;"
+        "call etl.add_step('shops', 'fact_scan', 'dwh.load_scan', 'dwh.fact_scan', '{stg.scan}', '{judge,dim_store}')"
+    )
+    assert shops.warehouse.query("select distinct fact from dwh.metric_fact") == [("dwh.fact_visit",)]
+
+
+def test_facts_there_before_are_counted_by_the_upgrade(shops: Flow) -> None:
+    """Down and up again: the rows by day are there, and go on being kept; measures are chosen anew."""
+    shops.run("shops")
+    shops.warehouse.close()
+    alembic(shops.warehouse.dsn, command.downgrade, "0011")
+    alembic(shops.warehouse.dsn, command.upgrade, "head")
+    rows = "select fact, total from dwh.metric_fact where measure is null order by 1"
+    assert shops.warehouse.query(rows) == [("dwh.fact_scan", 4), ("dwh.fact_visit", 3)]
+    shops.operational.execute("insert into public.visits values (7, 1, 2)")
+    shops.warehouse.execute(STAR[STAR.index("call etl.add_fact") :])
+    shops.run("shops")
+    assert_facts_equal_source(shops)
+
+
 def test_tables_of_ones_own(source: Flow) -> None:
     """A table that is there is used, if it fits: here facts partitioned by month."""
     source.operational.execute(SHOPS)
@@ -172,6 +244,7 @@ REFUSED = [  # call, SQLSTATE, words of message or detail, words of hint
     ("add_dimension('dwh.dim_x', 'stg.nix', 'x_key', 'x', '{y}')", "42883", "no stage function stg.nix", "create"),
     ("add_fact('dwh.fact_x', 'stg.visit', '{dwh.dim_nix}')", "42704", "registered: dwh.dim_nix", "etl.add_dimension"),
     ("add_fact('dwh.fact_x', 'stg.visit', key => '{nix}')", "42703", "does not return: nix", "under the names"),
+    ("add_fact('dwh.fact_x', 'stg.scan', measures => '{note,nix}')", "42804", "numbers: nix, note", "Cast it"),
     ("remove_stage('stg.store')", "2BP01", "still read by: dwh.dim_store", "etl.remove_dimension"),
     ("remove_dimension('dwh.dim_store')", "2BP01", "dwh.fact_scan, dwh.fact_visit", "etl.remove_fact"),
     ("remove_step('shops', 'dim_store')", "2BP01", "fact_visit, fact_scan", "etl.add_step"),
@@ -240,6 +313,10 @@ def assert_bank_equals_source(flow: Flow) -> None:
     ) == flow.operational.query("select aid, bid from public.pgbench_accounts order by 1")
     assert flow.warehouse.query(
         "select sum(transactions)::bigint, sum(amount)::bigint from dwh.metric_transactions"
+    ) == flow.operational.query("select nullif(count(*), 0), sum(delta) from public.pgbench_history")
+    assert flow.warehouse.query(
+        "select sum(total) filter (where measure is null)::bigint, sum(total) filter (where measure = 'amount')::bigint"
+        " from dwh.metric_fact where fact = 'dwh.fact_transaction'"
     ) == flow.operational.query("select nullif(count(*), 0), sum(delta) from public.pgbench_history")
     assert flow.last_run(pipeline="bank") == ("succeeded",)
     assert flow.warehouse.query("select status from etl.check_log order by check_log_id desc limit 1") == [("passed",)]

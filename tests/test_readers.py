@@ -55,6 +55,22 @@ def test_publish_is_seen_at_once_or_not_at_all(sales: Flow, first: bool) -> None
     sales.assert_facts_equal_model()
 
 
+def test_partitions_are_there_before_their_facts(sales: Flow) -> None:
+    """A query planned before a partition is attached would miss what is committed with it: so it is attached before."""
+    sales.seed()
+    partitions = "select count(*) from pg_partition_tree('dwh.fact_sales') where isleaf and level = 1"
+    with (
+        sales.warehouse.connect("headrace_reader") as reader,
+        locked(sales.warehouse, "dwh.dim_product", "share row exclusive"),
+    ):
+        run = sales.start()
+        waiting_for_lock(sales.warehouse, "dwh.dim_product")
+        assert reader.execute(partitions).fetchone() == (1,)
+        assert reader.execute("select count(*) from dwh.fact_sales").fetchone() == (0,)
+    run.finish()
+    sales.assert_facts_equal_model()
+
+
 def test_facts_and_aggregates_agree_at_any_moment(sales: Flow) -> None:
     """A reader who asks all the time while runs come in gets totals that agree, and only those of whole batches."""
     seen: list[tuple[object, ...]] = []

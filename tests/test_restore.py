@@ -35,6 +35,7 @@ create table public.calls (facts bigint);
 create or replace procedure etl.apply_layout() language plpgsql
 as 'begin insert into public.calls select count(*) from dwh.fact_sales; end'
 """
+UNPREPARED = "create or replace function etl.prepare_backup() returns text language sql as 'select null::text'"
 OPTIONS: dict[str, dict[str, object]] = {
     "public.customers": {"watermark": "id", "full_every": None},
     "public.products": {"watermark": "id", "full_every": None},
@@ -285,6 +286,8 @@ def test_fails_in_the_middle(backups: Backups, loaded: Flow, what: str) -> None:
     assert "nothing was changed" in backups.run("restore", what, "--force", code=FAILED)
     assert loaded.warehouse.query("select * from dwh.fact_sales order by sale_key") == before
     assert loaded.warehouse.value("select count(*) from etl.run_log") == 4
+    assert backups.log("restore") == ["failed"]
+    assert "nothing was changed" in loaded.warehouse.value("select message from etl.backups where kind = 'restore'")
     name = f"beside_{next(_numbers)}"
     if what == "all":
         with beside(loaded, name):
@@ -338,6 +341,7 @@ def test_part(backups: Backups, loaded: Flow, name: str) -> None:
     harm(loaded)
     loaded.operational.execute(AFTER)
     assert "would be overwritten" in backups.run("restore", what, code=REFUSED)
+    assert "it would take --force" in backups.run("restore", what, "--dry-run")
     said = backups.run("restore", what, "--force")
     assert "rows are back" in said
     if "cascade" in said or name.endswith("dropped"):
@@ -391,12 +395,13 @@ def test_readers_of_dwh_see_old_or_new(backups: Backups, loaded: Flow) -> None:
     reader.finish()
 
 
-@pytest.mark.parametrize("what", ["stg", "mrr", "mrr.sales", "dwh"])
+@pytest.mark.parametrize("what", ["stg", "stg.sales_changes", "mrr", "mrr.sales", "dwh"])
 @pytest.mark.parametrize("where", ["in the backup", "here", "both"])
 def test_part_beside_a_copy_that_waits(backups: Backups, source: Flow, what: str, where: str) -> None:
     """A first copy that waited at the backup, or waits now, has a view for a change set; its rows come once."""
     register(source, "full")
     source.warehouse.execute("update etl.settings set copy_from = 0")
+    source.warehouse.execute(UNPREPARED)
     if where == "here":
         backups.make()
     source.warehouse.execute("call mrr.capture('sales')")
@@ -413,6 +418,33 @@ def test_part_beside_a_copy_that_waits(backups: Backups, source: Flow, what: str
     source.run()
     assert_all_arrived(source)
     assert source.warehouse.query("select relname from pg_catalog.pg_class where relname like 'sales\\_written%'") == []
+
+
+@pytest.mark.parametrize("what", ["stg.sales_changes", "stg"])
+def test_dropped_beside_a_copy_that_waited(backups: Backups, source: Flow, what: str) -> None:
+    """What was a view in the backup comes back as the table that it is without a copy."""
+    register(source, "full")
+    source.warehouse.execute("update etl.settings set copy_from = 0")
+    source.warehouse.execute(UNPREPARED)
+    source.warehouse.execute("call mrr.capture('sales')")
+    backups.make()
+    source.run()
+    source.warehouse.execute("drop table stg.sales_changes" if what != "stg" else "drop schema stg cascade")
+    backups.run("restore", what, "--force")
+    alembic(source.warehouse.dsn, command.upgrade, "head")
+    source.operational.execute(AFTER)
+    source.run()
+    assert_all_arrived(source)
+
+
+def test_table_that_only_looks_like_that_of_a_copy(backups: Backups, loaded: Flow) -> None:
+    """A table of others is restored with its layer, whatever its name is."""
+    loaded.warehouse.execute("create table stg.letters_changes (a int); create table stg.letters_written (a int)")
+    loaded.warehouse.execute("insert into stg.letters_written values (1)")
+    backups.make()
+    loaded.warehouse.execute("delete from stg.letters_written")
+    backups.run("restore", "stg", "--force")
+    assert loaded.warehouse.query("select * from stg.letters_written") == [(1,)]
 
 
 def test_table_that_was_not_there(backups: Backups, loaded: Flow) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
+from alembic import command
 
+from tests.conftest import alembic
 from tests.support import Flow, Row, raises
 
 
@@ -201,6 +203,67 @@ def test_completed_country_moves_the_aggregate(sales: Flow) -> None:
     assert sales.warehouse.query("select country, lines, units from dwh.sales_by_day order by 1") == [
         ("FR", 1, 1),
         ("GB", 1, 5),
+    ]
+
+
+def test_completed_group_moves_the_aggregate(sales: Flow) -> None:
+    """What was sold of inferred products counts for the group that becomes known, though nothing is sold with it."""
+    groups = "select product_group, country, lines, units from dwh.sales_by_group order by 1, 2"
+    put(sales, CUSTOMER, 1, "Ada", "GB")
+    for customer, product, units in ((1, 1, 5), (1, 2, 3), (2, 1, 1), (1, 3, 8)):
+        sell(sales, customer, product, units)
+    sales.run()
+    assert sales.warehouse.query(groups) == [("(unknown)", "(unknown)", 1, 1), ("(unknown)", "GB", 3, 16)]
+    put(sales, PRODUCT, 1, "Saw", "Tools")
+    put(sales, PRODUCT, 2, "Bread", "Food")
+    sales.run()
+    assert sales.warehouse.query(groups) == [
+        ("(unknown)", "GB", 1, 8),
+        ("Food", "GB", 1, 3),
+        ("Tools", "(unknown)", 1, 1),
+        ("Tools", "GB", 1, 5),
+    ]
+    sales.assert_facts_equal_model()
+
+
+def test_a_product_in_another_group_keeps_what_was_sold(sales: Flow) -> None:
+    """Sales count for the group of their time; with them completed at once, moved, withdrawn and made anew too."""
+    put(sales, PRODUCT, 1, "Saw", "Tools")
+    for customer, product, units in ((1, 1, 5), (1, 2, 3), (2, 2, 4)):
+        sell(sales, customer, product, units)
+    sales.run()
+    put(sales, CUSTOMER, 1, "Ada", "GB")
+    put(sales, PRODUCT, 1, "Saw", "Garden")
+    put(sales, PRODUCT, 2, "Bread", "Food")
+    sell(sales, 1, 1, 1)
+    sell(sales, 1, 2, 2)
+    sales.operational.execute("delete from public.sales where (customerid, productid) = (2, 2)")
+    sales.run()
+    expected = [("Food", "GB", 2, 5), ("Garden", "GB", 1, 1), ("Tools", "GB", 1, 5)]
+    groups = "select product_group, country, lines, units from dwh.sales_by_group order by 1, 2"
+    assert sales.warehouse.query(groups) == expected
+    sales.assert_facts_equal_model()
+    for table in ("dwh.dim_product", "dwh.sales_by_day", "mrr.sales"):
+        sales.warehouse.call("etl.rebuild", relation=table)
+        assert sales.warehouse.query(groups) == expected
+
+
+def test_groups_are_counted_by_the_upgrade(sales: Flow) -> None:
+    """Down and up again with sales in between: the aggregate is that of the facts, and goes on being so."""
+    put(sales, PRODUCT, 1, "Saw", "Tools")
+    sell(sales, 1, 1, 5)
+    sales.run()
+    sales.warehouse.close()
+    alembic(sales.warehouse.dsn, command.downgrade, "0011")
+    assert sales.warehouse.value("select to_regclass('dwh.sales_by_group') is null")
+    alembic(sales.warehouse.dsn, command.upgrade, "head")
+    sales.assert_facts_equal_model()
+    sell(sales, 1, 1, 1)
+    put(sales, CUSTOMER, 1, "Ada", "GB")
+    sales.run()
+    sales.assert_facts_equal_model()
+    assert sales.warehouse.query("select product_group, country, lines, units from dwh.sales_by_group") == [
+        ("Tools", "GB", 2, 6)
     ]
 
 

@@ -3,12 +3,12 @@
 # Sourced, not run. Each script sets PROGRAM before.
 # shellcheck disable=SC2034 # the scripts use what is set here
 
-readonly EXIT_FAILED=1 EXIT_USAGE=2 EXIT_REFUSED=3 EXIT_BAD=4 EXIT_BUSY=5 EXIT_RESTART=6
+readonly EXIT_FAILED=1 EXIT_USAGE=2 EXIT_REFUSED=3 EXIT_BAD=4 EXIT_BUSY=5 EXIT_RESTART=6 EXIT_FINDINGS=7
 readonly LAYERS=(base etl mrr stg dwh)
 readonly SETTING='^[[:space:]]*((HEADRACE|PG|WAREHOUSE)[A-Z0-9_]*)=(.*)$'
 # Set here, whatever the environment has under these names: some are deleted at the end.
-BYTES='' CHILD='' CLEAN_UP='' ENTRY='' FAILURE='' HOLDER='' IN_RUN='' KNOWN='' MADE='' PART='' RESTORED='' RESTORE_CODE='' SCRATCH='' UNTIL=''
-WATCHER='' WHERE='' WORK=''
+BYTES='' CHILD='' CLEAN_UP='' ENTRY='' FAILURE='' HOLDER='' IN_RUN='' KNOWN='' IS_BAD='' MADE='' PART='' RESTORED='' RESTORE_CODE='' RESTORE_FAILED=''
+SCRATCH='' UNTIL='' WATCHER='' WHERE='' WORK=''
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Messages: one line per step on stderr, a line that moves only on a terminal
@@ -83,7 +83,29 @@ load_settings() {
   [[ $BACKUPS = /* ]] || die "$EXIT_USAGE" "HEADRACE_BACKUP_DIR must begin with /, it is $BACKUPS"
   umask 077
   export LC_ALL=C.UTF-8 PGAPPNAME="headrace $PROGRAM"
+  GIVEN=$(export -p | sed -n 's/^declare -x PG/export PG/p')
   [ -z "${WAREHOUSE_DSN:-}" ] || use_dsn "$WAREHOUSE_DSN"
+}
+
+# use_other_dsn URL: turns to another warehouse. What WAREHOUSE_DSN said of the password and of TLS is for its own server; on the same
+# server, as the same user, it holds.
+use_other_dsn() {
+  local server="${PGHOST:-} ${PGPORT:-} ${PGUSER:-}" origin
+  origin=$(export -p | sed -n 's/^declare -x PG/export PG/p')
+  forget_connection
+  eval "$GIVEN"
+  use_dsn "$1"
+  [ "$server" = "$PGHOST $PGPORT $PGUSER" ] || return 0
+  eval "$origin"
+  use_dsn "$1"
+}
+
+# forget_connection: takes all of libpq's variables out of the environment.
+forget_connection() {
+  local name
+  for name in "${!PG@}"; do
+    [[ $name = PGAPPNAME || $name = PGBIN ]] || unset "$name"
+  done
 }
 
 decode() { local text=${1//\\/\\\\}; printf '%b' "${text//%/\\x}"; }

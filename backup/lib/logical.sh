@@ -1,9 +1,36 @@
 # shellcheck shell=bash disable=SC2034,SC2153 # shared variables
 # backup.sh logical: every layer in an archive of its own in pg_dump's directory format, all from one snapshot.
 
-# hold_snapshot LAYERS: opens the session that holds the snapshot. It locks the tables against TRUNCATE and rewriting, which
-# older snapshots do not survive, before the snapshot is taken; runs need no such lock. Sets SNAPSHOT and reads from HOLD.
+# await_copies: waits until no first copy waits and no run changes a mirror (etl.prepare_backup), however long that run takes.
+await_copies() {
+  local busy line said=
+  while :; do
+    busy=$(PGOPTIONS="${PGOPTIONS:-} -c lock_timeout=${LOCK_TIMEOUT}s" sql -c "select etl.prepare_backup()" 2>"$WORK/err") \
+      || die "$EXIT_FAILED" "the warehouse could not be made ready: $(grep -m 1 ERROR "$WORK/err" || head -n 1 "$WORK/err")" "$(way_out_of "$WORK/err")"
+    sed -n 's/^WARNING:  //p' "$WORK/err" | while IFS= read -r line; do log "$line"; done
+    [ -n "$busy" ] || return 0
+    [ "$said" = "$busy" ] || log "waiting for a run of $busy, which changes a mirror or copies a table for the first time"
+    said=$busy
+    sleep 1
+  done
+}
+
+# hold_snapshot LAYERS: opens the session that holds the snapshot. What changed between the look and the lock is looked at anew.
 hold_snapshot() {
+  local tries
+  for ((tries = 1; ; tries++)); do
+    await_copies
+    ! open_snapshot "$1" || return 0
+    [ "$tries" -lt 5 ] || break
+    grep -q 'does not exist' "$WORK/err" || [ -n "$(sql -c "select etl.prepare_backup()")" ] || break
+  done
+  die "$EXIT_FAILED" "no snapshot could be taken: $(grep -m 1 ERROR "$WORK/err" || head -n 1 "$WORK/err")" \
+    "If a lock was not to be had within ${LOCK_TIMEOUT} s: a table is being changed; try again later, or raise HEADRACE_BACKUP_LOCK_TIMEOUT."
+}
+
+# open_snapshot LAYERS: locks the tables against TRUNCATE and rewriting, which older snapshots do not survive, before the snapshot
+# is taken; runs need no such lock. Sets SNAPSHOT and reads from HOLD.
+open_snapshot() {
   local locks
   locks=$(sql -c "select format('lock table %s in access share mode;', string_agg(t.relation::text, ', ')) from etl.backup_tables(string_to_array('$1', ' ')) t")
   coproc HOLD { exec psql -XAtq -v ON_ERROR_STOP=1 2>"$WORK/err"; }
@@ -17,8 +44,11 @@ select pg_export_snapshot();
 SQL
   SNAPSHOT=
   read -r -u "$FROM_HOLD" SNAPSHOT || true
-  [ -n "$SNAPSHOT" ] || die "$EXIT_FAILED" "no snapshot could be taken: $(grep -m 1 ERROR "$WORK/err" || head -n 1 "$WORK/err")" \
-    "If a lock was not to be had within ${LOCK_TIMEOUT} s: a table is being changed; try again later, or raise HEADRACE_BACKUP_LOCK_TIMEOUT."
+  [ -z "$SNAPSHOT" ] || return 0
+  exec {FROM_HOLD}<&- {TO_HOLD}>&-
+  wait "$HOLDER" || true
+  HOLDER=
+  return 1
 }
 
 # ask_manifest LAYERS: has the holding session work out the manifest while the dumps go on.

@@ -14,6 +14,7 @@ backrest_said() { (grep -m 1 'ERROR' "$WORK/err" || tail -n 1 "$WORK/err") | sed
 # write_repository_conf DATA: pgBackRest's settings, readable by the server's user alone: they may hold keys.
 write_repository_conf() {
   local physical=$BACKUPS/physical
+  [[ $physical != *[\'\"\\%\$\`]* ]] || die "$EXIT_USAGE" "pgBackRest cannot keep backups in $BACKUPS: a quote, %, \$ or \\ in the name ends up in commands of the server" "Set HEADRACE_BACKUP_DIR to a plain name."
   chmod 711 "$BACKUPS"
   mkdir -p "$physical"
   [ "$(id -u)" != 0 ] || chown "$SERVER_USER" "$physical"
@@ -61,8 +62,10 @@ need_archiving() {
 
 # take_archiving: makes pgBackRest the server's archive_command. Another one is not replaced without --force.
 take_archiving() {
-  local now ours
-  ours="pgbackrest --config=$(repository_conf) --stanza=headrace archive-push \"%p\""
+  local now ours conf
+  conf=$(repository_conf)
+  [[ $conf != *' '* ]] || conf="'$conf'"
+  ours="pgbackrest --config=$conf --stanza=headrace archive-push \"%p\""
   now=$(sql -c "show archive_command")
   [ "$now" != "$ours" ] || return 0
   [[ $now = '' || $now = '(disabled)' || $now = /bin/true || -n $FORCE ]] \

@@ -59,9 +59,15 @@ where p.username is not null and p.password is not null \\gexec
 SQL
 }
 
+# restore_failed MESSAGE: an archive could not be restored, and $WORK/err says why; verify.sh has a say in that.
+restore_failed() {
+  [ -z "$RESTORE_FAILED" ] || "$RESTORE_FAILED" "$1"
+  die "$EXIT_FAILED" "$1"
+}
+
 # archive_list LAYER: the entries of an archive that are restored.
 archive_list() {
-  pg_restore --list "$STORE/$1" >"$WORK/$1.all" 2>"$WORK/err" || die "$EXIT_FAILED" "nothing was changed: archive $1 cannot be read: $(head -n 1 "$WORK/err")"
+  pg_restore --list "$STORE/$1" >"$WORK/$1.all" 2>"$WORK/err" || restore_failed "nothing was changed: archive $1 cannot be read: $(head -n 1 "$WORK/err")"
   grep -vE "$NOT_OURS" "$WORK/$1.all" >"$WORK/$1.list"
 }
 
@@ -107,7 +113,7 @@ SQL
 pg_restore_part() {
   archive_list "$2"
   run pg_restore --exit-on-error --no-password --section="$1" --jobs="$3" --use-list="$WORK/$2.list" --dbname="$PGDATABASE" "$STORE/$2" 2>"$WORK/err" \
-    || die "$EXIT_FAILED" "$2 ($1) could not be restored: $(grep -m 1 error "$WORK/err" || tail -n 1 "$WORK/err")"
+    || restore_failed "$2 ($1) could not be restored: $(grep -m 1 error "$WORK/err" || tail -n 1 "$WORK/err")"
 }
 
 # restore_rows: into an empty database, in parallel, such that all is as it was.
@@ -206,7 +212,7 @@ restore_logically() {
   mkfifo "$WORK/pipe"
   pick "$layers"
   keep_passwords
-  [ -z "$INTO" ] || use_dsn "$INTO"
+  [ -z "$INTO" ] || use_other_dsn "$INTO"
   SERVER_VERSION=$(manifest "$NAME" pg_dump)
   find_programs
   new_database
@@ -217,6 +223,7 @@ restore_logically() {
   elif [ "$has_content" = t ]; then
     plan "replace everything in database $PGDATABASE, pg_cron and its jobs excepted" \
       || die "$EXIT_REFUSED" "database $PGDATABASE has a warehouse, which would be overwritten" "Add --force, or restore beside it: --into postgresql://…/another_name"
+    begin_entry
     restore_in_place
   else
     plan "restore everything into ${IS_NEW:+the new }database $PGDATABASE" new
@@ -226,7 +233,10 @@ restore_logically() {
     MADE=
   fi
   sql -q -c "$LAYOUT" >/dev/null
-  open_entry restore "$NAME"
+  # the log may have gone back as well, to before this entry
+  if [ -z "$ENTRY" ] || [ -z "$(sql -v entry="$ENTRY" <<<"select 1 from etl.backup_log where backup_log_id = :'entry';")" ]; then
+    open_entry restore "$NAME"
+  fi
   missing=$(missing_passwords)
   [ -z "$missing" ] || log "source $missing has no password yet: call etl.add_source(…), or restore with HEADRACE_SOURCE_PASSWORD set"
   close_entry succeeded "$WHAT, batch $(manifest "$NAME" batch), in $((SECONDS - began)) s"
@@ -234,9 +244,15 @@ restore_logically() {
   [ "$WHAT" != all ] || log "its jobs are scheduled by a deployment: WAREHOUSE_DSN=… alembic upgrade head (bundled: python3 bootstrap.py up)"
 }
 
+# begin_entry: writes that a restore begins, so that one that fails is in the log too; a warehouse in ruins may have none.
+begin_entry() { open_entry restore "$NAME" 2>/dev/null || ENTRY=''; }
+
 # plan WORDS [new]: says what comes. Ends the script with --dry-run; false without --force where something is overwritten.
 plan() {
   log "${DRY:+would }$1, from $NAME"
-  [ -z "$DRY" ] || exit 0
+  if [ -n "$DRY" ]; then
+    [ -n "$FORCE" ] || [ "${2:-}" = new ] || log "it would take --force, since that overwrites what is there"
+    exit 0
+  fi
   [ -n "$FORCE" ] || [ "${2:-}" = new ]
 }

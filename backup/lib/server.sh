@@ -45,7 +45,7 @@ archive_mode = $2"
   (cd "$PLACE" && as_server "$PGBIN/pg_ctl" start --silent --wait --timeout=86400 --pgdata="$1" --log="$PLACE/log" \
     --options="-c config_file='$PLACE/recovery.conf' -c port=5432 -c listen_addresses='' -c archive_mode=$2 -c shared_preload_libraries='' -c logging_collector=off" >/dev/null 2>&1 9>&-) \
     || die "$EXIT_FAILED" "the restored server does not come up: $(grep -m 1 -E 'FATAL|PANIC' "$PLACE/log" || tail -n 1 "$PLACE/log")"
-  unset PGSERVICE PGPASSWORD PGOPTIONS PGSSLMODE
+  forget_connection
   export PGHOST=$PLACE PGPORT=5432 PGUSER=${RECOVERED_USER:-postgres}
   until PGDATABASE=postgres sql -c "select" >/dev/null 2>&1; do # it takes nobody in before its recovery has ended
     is_running "$1" || die "$EXIT_FAILED" "the restored server gave up: $(grep -m 1 -E 'FATAL|PANIC' "$PLACE/log" || tail -n 1 "$PLACE/log")"

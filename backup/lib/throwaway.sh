@@ -15,7 +15,7 @@ make_place() {
 start_throwaway() {
   (cd "$WORK/server" && as_server "$PGBIN/pg_ctl" start --wait --timeout=600 --pgdata="$WORK/server/data" --log="$WORK/server/log" --options="$1" >/dev/null 2>&1 9>&-) \
     || die "$EXIT_FAILED" "the throw-away instance does not start: $(grep -m 1 -E 'FATAL|PANIC' "$WORK/server/log" || tail -n 1 "$WORK/server/log")"
-  unset PGSERVICE PGPASSWORD PGOPTIONS PGSSLMODE
+  forget_connection
   export PGHOST=$WORK/server PGPORT=5432
 }
 
@@ -32,7 +32,7 @@ keep_environment() { ORIGIN=$(export -p | sed -n 's/^declare -x PG/export PG/p')
 
 clean_up_throwaway() {
   [ -n "${WORK:-}" ] || return 0
-  unset PGHOST PGPORT PGUSER PGDATABASE
+  forget_connection
   eval "$ORIGIN"
   [ ! -f "$WORK/server/data/postmaster.pid" ] || (cd "$WORK/server" && as_server "$PGBIN/pg_ctl" stop --mode=immediate --pgdata="$WORK/server/data" >/dev/null 2>&1) || true
   rm -rf "$WORK"
@@ -89,14 +89,15 @@ findings_of_run() {
   done
 }
 
-# look CHECK WORDS: runs a check and keeps its findings.
+# look CHECK WORDS [bad]: runs a check and keeps its findings; bad: they tell against the backup itself, not only against the
+# warehouse that is in it.
 look() {
   local found
   found=$("$1")
   if [ -z "$found" ]; then
     log "$2: good"
   else
-    FINDINGS+=$found$'\n'
+    if [ -n "${3:-}" ]; then IS_BAD=1 FINDINGS=$found$'\n'$FINDINGS; else FINDINGS+=$found$'\n'; fi
     log "$2: bad"
     printf '  %s\n' "${found//$'\n'/$'\n  '}" >&2
   fi
@@ -107,19 +108,27 @@ conclude() {
   local words="restored and compared in $((SECONDS - $3)) s"
   local mark=$BACKUPS/logical/$1.bad
   clean_up_throwaway
-  if [ -n "$FINDINGS" ]; then
+  if [ -n "$IS_BAD" ]; then
     [ ! -d "$BACKUPS/logical/$1" ] || printf 'bad: %s\n' "$(head -n 1 <<<"$FINDINGS")" >"$mark"
     die "$EXIT_BAD" "$1 is bad: $(head -n 1 <<<"$FINDINGS")"
   fi
   rm -f "$mark"
+  [ -z "$FINDINGS" ] || die "$EXIT_FINDINGS" "$1 is as it was written, but: $(head -n 1 <<<"$FINDINGS")" "Mend that in the warehouse; the backup itself can be restored."
   close_entry succeeded "$words${SOURCE_SAYS:+; without a run, since the source does not answer}" "$2" "$1"
   log "$1 is good: $words"
+}
+
+# bad_restore MESSAGE: what pg_restore said tells against the backup, unless this machine is to blame.
+bad_restore() {
+  ! grep -qE 'No space left|out of memory|out of shared memory|server closed the connection|could not connect|terminating connection' "$WORK/err" || die "$EXIT_FAILED" "$1"
+  FINDINGS="$1"$'\n' IS_BAD=1
+  conclude "$NAME" '' "$SECONDS"
 }
 
 # verify KIND
 verify() {
   local began=$SECONDS
-  FINDINGS='' SOURCE_SAYS=''
+  FINDINGS='' IS_BAD='' SOURCE_SAYS='' RESTORE_FAILED=bad_restore
   lock_place
   ends
   keep_environment
@@ -137,7 +146,7 @@ verify() {
   elif [ -n "$RUN" ]; then
     log "one run: left out, since the source does not answer: $SOURCE_SAYS"
   fi
-  [ "$1" = logical ] || look findings_of_pages "pages"
+  [ "$1" = logical ] || look findings_of_pages "pages" bad
   BYTES=${BYTES:-$(du -sb "$STORE" | cut -f1)}
   conclude "$NAME" "$BYTES" "$began"
 }
@@ -148,7 +157,7 @@ verify_logical_backup() {
   [[ -n $NAME && -d $BACKUPS/logical/$NAME ]] || die "$EXIT_FAILED" "there is no backup ${NAME:+$NAME }in $BACKUPS/logical" "backup.sh logical"
   STORE=$BACKUPS/logical/$NAME
   if ! check_sums "$NAME"; then
-    FINDINGS="$FINDING"$'\n'
+    FINDINGS="$FINDING"$'\n' IS_BAD=1
     conclude "$NAME" '' "$SECONDS"
   fi
   log "$NAME: checksums hold"
@@ -160,7 +169,7 @@ verify_logical_backup() {
   PGDATABASE=postgres sql <<<"create database headrace template template0;"
   export PGDATABASE=headrace
   restore_rows
-  look findings_of_manifest "rows and checksums of $(grep -c '"digest"' "$HEADRACE_MANIFEST") tables"
+  look findings_of_manifest "rows and checksums of $(grep -c '"digest"' "$HEADRACE_MANIFEST") tables" bad
   finish_restore
 }
 

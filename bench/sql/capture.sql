@@ -8,6 +8,7 @@ begin
     v_run := null;
     v_outcome := null;
     call mrr.capture('sales', v_run, v_outcome);
+    commit; -- from here on the slot may be moved up, which the next capture does
     if ((v_outcome).failure).message is not null then
       raise exception 'the capture failed: %', ((v_outcome).failure).message;
     end if;

@@ -1,7 +1,7 @@
 // The page around the views: tabs, colours, printing. Everything starts here.
 "use strict";
 
-const VIEWS = { sales: () => update(), pipeline: showPipeline, lineage: showLineage };
+const VIEWS = { sales: () => update(), ...(data.facts.length ? { facts: showFacts } : {}), pipeline: showPipeline, lineage: showLineage };
 
 function current() {
   return document.querySelector("[role=tab][aria-selected=true]").getAttribute("aria-controls");
@@ -34,7 +34,8 @@ function remembered() {
 }
 
 function startTabs() {
-  const tabs = [...document.querySelectorAll("[role=tab]")];
+  $("tab-facts").hidden = !VIEWS.facts;
+  const tabs = [...document.querySelectorAll("[role=tab]:not([hidden])")];
   for (const [at, tab] of tabs.entries()) {
     tab.addEventListener("click", () => go(tab.getAttribute("aria-controls")));
     tab.addEventListener("keydown", (event) => {
@@ -82,7 +83,7 @@ function start() {
   startPrinting();
   showBanner();
   const wanted = location.hash.replace("#view-", "");
-  go(VIEWS[wanted] ? wanted : "sales");
+  go(VIEWS[wanted] ? wanted : VIEWS.facts && !sales.first_day ? "facts" : "sales");
   let width = window.innerWidth;
   window.addEventListener("resize", () => {
     if (window.innerWidth !== width && current() === "sales") update();

@@ -2,7 +2,8 @@
 -- lists what each dimension has, columns give for each cell its place in that list, lines and units what was sold. p_grain: what
 -- a day is cut to (day, week, month, quarter, year). p_filter: {"from", "to": days; "countries", "groups", "products": lists}, none
 -- of which must be there; a product is written source:product_id. p_limit: only so many cells, those with the most units.
--- Invariant: exact over all sales. Reads aggregates only: the one per product where neither days nor countries matter.
+-- Invariant: exact over all sales. Reads aggregates only: the one per product where neither days nor countries matter, the one per
+-- group where no product does. A cut falls among equals by source and id, so that the same page comes again.
 -- Values are in alphabetical order, products by units. The plan is made for the values: what no dimension and no filter
 -- names costs no join. The planner cannot tell how few groups there are and would sort the aggregate; with so much work_mem, none of
 -- which is used up, it hashes them, which is four times cheaper.
@@ -25,38 +26,48 @@ declare
     select p.product_key from dwh.dim_product p where format('%s:%s', p.source, p.product_id) = any (v_products));
   v_whole constant boolean :=
     not p_dims && '{day,country}' and p_filter -> 'from' is null and p_filter -> 'to' is null and v_countries = '{}';
+  v_grouped constant boolean := not v_whole and not 'product' = any (p_dims) and v_products = '{}';
   v_cube json;
 begin
   with sold as (
-    select null::date as captured_on, null::text as country, a.product_key, a.lines, a.units
+    select null::date as captured_on, null::text as country, a.product_key, null::text as product_group, a.lines, a.units
     from dwh.sales_by_product a
     where v_whole
     union all
-    select a.captured_on, a.country, a.product_key, a.lines, a.units
+    select a.captured_on, a.country, null, a.product_group, a.lines, a.units
+    from dwh.sales_by_group a
+    where v_grouped
+      and a.captured_on >= v_from and a.captured_on <= v_to
+      and (v_countries = '{}' or a.country = any (v_countries))
+    union all
+    select a.captured_on, a.country, a.product_key, null, a.lines, a.units
     from dwh.sales_by_day a
-    where not v_whole
+    where not v_whole and not v_grouped
       and a.captured_on >= v_from and a.captured_on <= v_to
       and (v_countries = '{}' or a.country = any (v_countries))
   ),
   cell as materialized (
-    select
-      case
-        when not 'day' = any (p_dims) then '-infinity'
-        when p_grain = 'day' then s.captured_on
-        else date_trunc(p_grain, s.captured_on::timestamp)::date
-      end as day,
-      case when 'country' = any (p_dims) then s.country else '' end as country,
-      case when 'group' = any (p_dims) then coalesce(p.product_group, '(unknown)') else '' end as product_group,
-      case when 'product' = any (p_dims) then p.source else '' end as source,
-      case when 'product' = any (p_dims) then p.product_id else 0 end as product_id,
-      sum(s.lines)::bigint as lines,
-      sum(s.units)::bigint as units
-    from sold s
-    left join dwh.dim_product p on p.product_key = s.product_key
-    where (v_products = '{}' or s.product_key = any (v_keys))
-      and (v_groups = '{}' or coalesce(p.product_group, '(unknown)') = any (v_groups))
-    group by 1, 2, 3, 4, 5
-    order by case when p_limit is not null then sum(s.units) end desc
+    select g.*
+    from (
+      select
+        case
+          when not 'day' = any (p_dims) then '-infinity'
+          when p_grain = 'day' then s.captured_on
+          else date_trunc(p_grain, s.captured_on::timestamp)::date
+        end as day,
+        case when 'country' = any (p_dims) then s.country else '' end as country,
+        case when 'group' = any (p_dims) then coalesce(s.product_group, p.product_group, '(unknown)') else '' end as product_group,
+        case when 'product' = any (p_dims) then p.source else '' end as source,
+        case when 'product' = any (p_dims) then p.product_id else 0 end as product_id,
+        sum(s.lines)::bigint as lines,
+        sum(s.units)::bigint as units
+      from sold s
+      left join dwh.dim_product p on p.product_key = s.product_key and not v_grouped
+      where (v_products = '{}' or s.product_key = any (v_keys))
+        and (v_groups = '{}' or coalesce(s.product_group, p.product_group, '(unknown)') = any (v_groups))
+      group by 1, 2, 3, 4, 5
+    ) g
+    order by case when p_limit is not null then row(-g.units, g.source, g.product_id, g.day, g.country, g.product_group) end
     limit p_limit
   ),
   day as (select c.day, row_number() over (order by c.day) - 1 as place from cell c group by c.day),

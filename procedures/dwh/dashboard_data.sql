@@ -1,5 +1,5 @@
--- requires: dwh.dashboard_sales, dwh.metric_pipeline, dwh.metric_run, dwh.metric_layer, dwh.metric_quarantine, dwh.metric_error, dwh.metric_check, dwh.metric_backup, dwh.metric_lineage_node, dwh.metric_lineage_edge
--- Contract: everything that the dashboard's page shows, from the metric views: sales, and of the log the newest of each. All of it is
+-- requires: dwh.dashboard_sales, dwh.dashboard_facts, dwh.metric_pipeline, dwh.metric_run, dwh.metric_layer, dwh.metric_quarantine, dwh.metric_error, dwh.metric_check, dwh.metric_backup, dwh.metric_lineage_node, dwh.metric_lineage_edge
+-- Contract: everything that the dashboard's page shows, from the metric views: sales, facts of own models, and of the log the newest of each. All of it is
 -- of one statement, so of one moment.
 create or replace function dwh.dashboard_data()
 returns json
@@ -15,6 +15,7 @@ as $$
     'time_zone', (select w.time_zone from etl.warehouse w),
     'samples', (select s.reader_samples from etl.settings s),
     'sales', dwh.dashboard_sales(),
+    'facts', dwh.dashboard_facts(),
     'pipelines', (select coalesce(json_agg(p order by p.pipeline), '[]') from dwh.metric_pipeline p),
     'runs', (select coalesce(json_agg(r order by r.run_id desc), '[]')
              from (select x.* from dwh.metric_run x where x.status <> 'skipped' order by x.run_id desc limit 60) r),

@@ -1,7 +1,7 @@
--- requires: etl.fact_columns
+-- requires: etl.fact_columns, dwh.note_facts
 -- Contract: inserts the fit rows of a batch as facts and returns how many, with the version of each dimension that was current when the
 -- row was captured: found by batch, since these ranges have no gaps. A replayed or rebuilt row keeps the batch and the date
--- of its first capture (origin).
+-- of its first capture (origin). dwh.facts_by_day takes what they add.
 create or replace function dwh.insert_facts(p_fact etl.fact, p_batch bigint)
 returns bigint
 language plpgsql
@@ -22,7 +22,7 @@ begin
     '   insert into %s (source, %s,%s captured_at, captured_on, batch_id%s)'
     '   select s.source, %s,%s b.captured_at, (b.captured_at at time zone $2)::date, s.origin%s'
     '   from %s($1) s join etl.batch b on b.batch_id = s.origin%s'
-    '   where s.op in (''I'', ''U'') order by s.change_seq returning 1)'
+    '   where s.op in (''I'', ''U'') order by s.change_seq returning %s), noted as (%s)'
     ' select count(*) from inserted',
     (p_fact).fact::regclass, dwh.name_list(v_columns, '%I'),
     (select string_agg(format(' %I,', d.surrogate_key), '' order by d.dimension) from etl.dimension d where d.dimension = any ((p_fact).dimensions)),
@@ -33,7 +33,8 @@ begin
     (p_fact).stage::regproc,
     (select string_agg(format(' join %1$s as %2$I on %2$I.source = s.source and %2$I.%3$I = s.%3$I and %2$I.batch_from <= s.origin and s.origin < %2$I.batch_to',
                               d.dimension::regclass, d.dimension, d.business_key), '' order by d.dimension)
-     from etl.dimension d where d.dimension = any ((p_fact).dimensions)))
+     from etl.dimension d where d.dimension = any ((p_fact).dimensions)),
+    dwh.name_list(array['captured_on'] || (p_fact).measures, '%I'), dwh.note_facts(p_fact, 'inserted', 1))
     into v_inserted using p_batch, v_time_zone;
   return v_inserted;
 end

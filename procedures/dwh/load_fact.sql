@@ -1,4 +1,4 @@
--- requires: dwh.insert_facts
+-- requires: dwh.insert_facts, dwh.recount_facts
 -- Contract: the step that loads a fact table registered by etl.add_fact() for one batch, after its dimensions: adds inferred members,
 -- deletes the facts of rows that changed or are gone, and inserts the rows of the batch with the dimensions' versions that
 -- were current when each was captured.
@@ -12,10 +12,11 @@ declare
   v_fact etl.fact;
   v_counts etl.row_counts := etl.counts();
   v_fit bigint;
+  v_is_truncated boolean;
 begin
   select f.* into strict v_fact from etl.fact f where f.fact = (p_step).target;
-  execute format('select count(*), count(*) filter (where s.op in (''I'', ''U'')) from %s($1) s', v_fact.stage::regproc)
-    into v_counts.rows_read, v_fit using p_batch;
+  execute format('select count(*), count(*) filter (where s.op in (''I'', ''U'')), coalesce(bool_or(s.op = ''T''), false) from %s($1) s', v_fact.stage::regproc)
+    into v_counts.rows_read, v_fit, v_is_truncated using p_batch;
   perform dwh.infer_members(d.name, v_fact.stage, p_batch) from unnest(v_fact.dimensions) d (name);
   v_counts.rows_deleted := dwh.delete_facts(v_fact, p_batch);
   v_counts.rows_inserted := dwh.insert_facts(v_fact, p_batch);
@@ -24,6 +25,12 @@ begin
       errcode = 'data_exception',
       message = format('batch %s has %s fit rows for %s, but %s found their dimensions'' versions', p_batch, v_fit, v_fact.fact, v_counts.rows_inserted),
       hint = format('Rows of %s were changed by hand; make them anew, each by call etl.rebuild(…).', array_to_string(v_fact.dimensions, ', '));
+  end if;
+  if v_is_truncated then
+    perform dwh.recount_facts(v_fact);
+  elsif v_counts.rows_deleted > 0 then
+    delete from dwh.facts_by_day d using dwh.facts_by_day n
+    where n.fact = v_fact.fact and n.measure = '' and n.total = 0 and d.fact = n.fact and d.captured_on = n.captured_on;
   end if;
   return v_counts;
 end

@@ -1,6 +1,7 @@
--- Contract: the step that brings dwh.sales_by_day and dwh.sales_by_product up to the facts, by what stg.sales_delta says was
--- really inserted, deleted and moved; empties it. After a truncation (T), which a rebuild is as well, it counts anew.
--- Invariant: afterwards both equal a fresh GROUP BY of dwh.fact_sales. Rows that reach no line leave.
+-- requires: dwh.load_sales_by_group
+-- Contract: the step that brings dwh.sales_by_day, dwh.sales_by_group and dwh.sales_by_product up to the facts, by what stg.sales_delta
+-- says was really inserted, deleted and moved; empties it. After a truncation (T), which a rebuild is as well, it counts anew.
+-- Invariant: afterwards all equal a fresh GROUP BY of dwh.fact_sales. Rows that reach no line leave.
 create or replace function dwh.load_sales_aggregates(p_batch bigint, p_step etl.step)
 returns etl.row_counts
 language plpgsql
@@ -14,6 +15,7 @@ begin
     return dwh.recount_sales();
   end if;
 
+  perform dwh.load_sales_by_group();
   with delta as (
     select d.captured_on, d.country, d.product_key, sum(d.lines) as lines, sum(d.units) as units
     from stg.sales_delta d

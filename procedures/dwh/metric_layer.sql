@@ -40,7 +40,7 @@ from estimated e
 left join lateral (
   select x.pipeline from etl.step x where x.target = format('dwh.%I', e.name) order by x.step_id limit 1
 ) s on true
-where e.layer = 'dwh' and e.name not in ('stored_routines', 'dashboard_copy');
+where e.layer = 'dwh' and e.name not in ('stored_routines', 'dashboard_copy', 'facts_by_day');
 
 comment on view dwh.metric_layer is 'Rows per table, layer by layer, from source to dwh. For headrace_reader.';
 comment on column dwh.metric_layer.position is 'Order of the layers: 1 is the source, 5 is dwh.';

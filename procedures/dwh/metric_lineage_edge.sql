@@ -1,6 +1,6 @@
 -- Contract: which thing of the pipeline feeds which: source table → mirror → stage function → table → table → view. Mirrors and
 -- stages from the registry; tables from the registered steps: what a step's stages are, what its target is, which steps it depends
--- on, and what else its routine's text writes in dwh; views from pg_depend. Quarantine is an end, nothing comes out of it here.
+-- on, and what else its routine writes in dwh, itself or in routines that its text names; views from pg_depend. Quarantine is an end, nothing comes out of it here.
 -- Names are written as SQL writes them, and looked up in the catalogue by name: a reader may not use the other schemas.
 create or replace view dwh.metric_lineage_edge as
 with routine (name, source) as (
@@ -22,9 +22,10 @@ written as (
   union
   select s.pipeline, s.step, s.stages, s.depends_on, w.name[1]
   from etl.step s
-  join routine r on r.name = s.routine
+  join routine n on n.name = s.routine
+  join routine r on r.name = n.name or position(r.name || '(' in n.source) > 0
   cross join lateral regexp_matches(r.source, '\m(?:insert\s+into|update|delete\s+from|merge\s+into)\s+(dwh\.\w+)', 'g') w (name)
-  where s.enabled
+  where s.enabled and w.name[1] <> 'dwh.facts_by_day'
 ),
 edge (from_node, to_node) as (
   select format('%I.%I.%I', t.source, t.source_schema, t.source_name), format('mrr.%I', t.mirror)
@@ -43,6 +44,9 @@ edge (from_node, to_node) as (
   join written before on before.pipeline = w.pipeline and before.step = any (w.depends_on)
   where before.target <> 'stg.quarantine'
   union
+  select f.fact, 'dwh.facts_by_day'
+  from etl.fact f
+  union
   select t.name, v.name
   from relation v
   join pg_rewrite r on r.ev_class = v.oid
@@ -50,6 +54,7 @@ edge (from_node, to_node) as (
   join relation t on t.oid = d.refobjid
   where v.kind in ('v', 'm') and starts_with(v.name, 'dwh.')
     and v.name not in ('dwh.metric_layer', 'dwh.metric_lineage_edge', 'dwh.metric_lineage_node')  -- of the flow itself
+    and (v.name <> 'dwh.metric_fact' or exists (select from etl.fact))
 )
 select e.from_node, e.to_node
 from edge e

@@ -1,13 +1,18 @@
 -- Contract: customers by the day on which the warehouse first knew of them and the country that they had then. An
 -- inferred customer is new on the day of the first sale that names it.
--- Invariant: batch_from is 0 for the first version of a member and for no other.
+-- Invariant: batch_from is 0 for the first version of a member and for no other. Those of one batch share valid_from, and are
+-- counted before it is made a day.
 create or replace view dwh.metric_new_customers as
 select
-  (c.valid_from at time zone (select w.time_zone from etl.warehouse w))::date as day,
-  coalesce(c.country, '(unknown)') as country,
-  count(*) as customers
-from dwh.dim_customer c
-where c.batch_from = 0
+  (n.valid_from at time zone (select w.time_zone from etl.warehouse w))::date as day,
+  coalesce(n.country, '(unknown)') as country,
+  sum(n.customers)::bigint as customers
+from (
+  select c.valid_from, c.country, count(*) as customers
+  from dwh.dim_customer c
+  where c.batch_from = 0
+  group by c.valid_from, c.country
+) n
 group by 1, 2;
 
 comment on view dwh.metric_new_customers is 'New customers by day and country. For headrace_reader.';

@@ -1,6 +1,6 @@
 -- Contract: the name of the product with the most units sold, ties settled by name; null where nothing was sold. Reads the
 -- aggregates only. A product counts as a whole across its versions, under its latest name; the group is the one it had
--- when it was sold.
+-- when it was sold, (unknown) where it had none, as for countries.
 create or replace function dwh.most_popular_product(
   country text default null, product_group text default null, first_day date default null, last_day date default null)
 returns text
@@ -25,7 +25,7 @@ begin
       select p.source, p.product_id, sum(s.units) as units
       from sold s
       join dwh.dim_product p on p.product_key = s.product_key
-      where most_popular_product.product_group is null or p.product_group = most_popular_product.product_group
+      where most_popular_product.product_group is null or coalesce(p.product_group, '(unknown)') = most_popular_product.product_group
       group by p.source, p.product_id
       order by units desc
       fetch first 1 row with ties

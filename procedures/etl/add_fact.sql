@@ -1,14 +1,16 @@
--- requires: etl.fact_columns
+-- requires: etl.fact_columns, dwh.recount_facts
 -- Contract: registers a fact table for dwh.load_fact(), or changes it, with the steps that load it; makes the table if it is not there, and
 -- else checks that it has the columns that the routine fills, of the stage's types: equal rows are found by their text form.
-create or replace procedure etl.add_fact(fact text, stage text, dimensions text[] default '{}', key text[] default null)
+-- measures: what dwh.metric_fact sums by day; what the table has already is counted here.
+create or replace procedure etl.add_fact(fact text, stage text, dimensions text[] default '{}', key text[] default null, measures text[] default '{}')
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-  v_fact etl.fact := (add_fact.fact, add_fact.stage, coalesce(add_fact.dimensions, '{}'), nullif(add_fact.key, '{}'), false);
+  v_fact etl.fact := (add_fact.fact, add_fact.stage, coalesce(add_fact.dimensions, '{}'), nullif(add_fact.key, '{}'), false,
+                       coalesce(add_fact.measures, '{}'));
   v_wrong text;
 begin
   select string_agg(x.name, ', ' order by x.name) into v_wrong
@@ -21,6 +23,16 @@ begin
   end if;
   perform etl.check_stage(v_fact.stage, coalesce(v_fact.key_columns, '{}')
     || array(select d.business_key from etl.dimension d where d.dimension = any (v_fact.dimensions)));
+  select string_agg(m.name, ', ' order by m.name) into v_wrong
+  from unnest(v_fact.measures) m (name)
+  where not exists (select from etl.stage_columns(v_fact.stage) c
+                    where c.column_name = m.name and m.name = any (etl.fact_columns(v_fact)) and c.type_name ~ '^(smallint|integer|bigint|numeric)');
+  if v_wrong is not null then
+    raise exception using
+      errcode = 'datatype_mismatch',
+      message = format('measures of fact %s that are no columns of %s with exact numbers: %s', v_fact.fact, v_fact.stage, v_wrong),
+      hint = 'A measure is a smallint, integer, bigint or numeric. Cast it in the stage: call etl.create_stage(…);';
+  end if;
   if to_regclass(v_fact.fact) is null then
     perform etl.make_fact_table(v_fact);
     v_fact.is_made := true;
@@ -40,14 +52,15 @@ begin
         hint = 'Add them; or drop the table, and this call makes it.';
     end if;
   end if;
-  insert into etl.fact (fact, stage, dimensions, key_columns, is_made)
-  values (v_fact.fact, v_fact.stage, v_fact.dimensions, v_fact.key_columns, v_fact.is_made)
+  insert into etl.fact (fact, stage, dimensions, key_columns, is_made, measures)
+  values (v_fact.fact, v_fact.stage, v_fact.dimensions, v_fact.key_columns, v_fact.is_made, v_fact.measures)
   on conflict (fact) do update
-  set stage = excluded.stage, dimensions = excluded.dimensions, key_columns = excluded.key_columns;
+  set stage = excluded.stage, dimensions = excluded.dimensions, key_columns = excluded.key_columns, measures = excluded.measures;
+  perform dwh.recount_facts(v_fact);
   perform etl.add_steps(v_fact.fact, v_fact.stage, 'dwh.load_fact', v_fact.dimensions);
 end
 $$;
 
-comment on procedure etl.add_fact(text, text, text[], text[]) is
-  'Registers a fact table (schema.table) for dwh.load_fact(), with its steps, and makes it if it is missing. stage: its stage function; dimensions: registered dimensions it refers to, whose business keys the stage has; key: columns of the stage that tell one fact, by default none. Raises 42703, 42704, 42883. For the administrator (member of headrace_owner).';
-revoke all on procedure etl.add_fact(text, text, text[], text[]) from public;
+comment on procedure etl.add_fact(text, text, text[], text[], text[]) is
+  'Registers a fact table (schema.table) for dwh.load_fact(), with its steps, and makes it if it is missing. stage: its stage function; dimensions: registered dimensions it refers to, whose business keys the stage has; key: columns of the stage that tell one fact, by default none; measures: columns of it that the dashboard sums by day, by default it counts rows. Raises 42703, 42704, 42804, 42883. For the administrator (member of headrace_owner).';
+revoke all on procedure etl.add_fact(text, text, text[], text[], text[]) from public;

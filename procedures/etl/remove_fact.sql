@@ -16,6 +16,7 @@ begin
       message = format('there is no fact %s', remove_fact.fact),
       hint = 'The registered ones: select fact from etl.fact;';
   end if;
+  delete from dwh.facts_by_day d where d.fact = v_fact.fact;
   perform etl.drop_target(v_fact.fact, v_fact.is_made);
 end
 $$;

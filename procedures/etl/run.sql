@@ -55,6 +55,7 @@ begin
         commit;
         set local search_path = pg_catalog, pg_temp;
         perform etl.acknowledge(v_pipeline, v_run_id);
+        perform etl.prepare_partitions(v_pipeline);
         commit;
         set local search_path = pg_catalog, pg_temp;
         exit when not (v_outcome).more or etl.is_enough_waiting(v_pipeline);

@@ -46,10 +46,12 @@ begin
       using p_batch;
   end if;
   if v_counts.rows_inserted > 0 then
-    execute format('insert into mrr.%I (%s, _hr_batch%s) select %s, $1%s from %s c where c._hr_batch = $1 and c._hr_op = ''I''',
+    -- in the order of the index, each of whose pages is then met once
+    execute format('insert into mrr.%I (%s, _hr_batch%s) select %s, $1%s from %s c where c._hr_batch = $1 and c._hr_op = ''I'' order by %s',
       v_mirror, etl.column_list(v_id, '%1$I'), case when v_same_key is null then ', _hr_hash' else '' end,
       etl.column_list(v_id, 'c.%1$I'),
-      case when v_same_key is null then format(', hashtextextended(%s, 0)', etl.row_image(v_id, 'c')) else '' end, v_changes)
+      case when v_same_key is null then format(', hashtextextended(%s, 0) as _hr_hash', etl.row_image(v_id, 'c')) else '' end, v_changes,
+      coalesce(etl.key_list(v_id, 'c.%1$I'), '_hr_hash'))
       using p_batch;
   end if;
   return v_counts;

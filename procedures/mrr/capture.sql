@@ -1,7 +1,8 @@
 -- Contract: the capture phase. In the caller's transaction it reads the enabled tables of the pipeline, each by its capture
 -- mode and from one snapshot per source, into durable change sets, brings mrr up to them and stores the batch. Alone (run_id
 -- null) it opens and closes a run of its own; inside etl.run() the caller commits, or rolls back and logs the returned
--- failure. outcome.more returned true: the source has more (a backlog is worked off in several batches, and a log table
+-- failure. It begins by moving the slots up to what an earlier capture, committed since, has stored, if nobody did.
+-- outcome.more returned true: the source has more (a backlog is worked off in several batches, and a log table
 -- that was just copied goes on with its slot); the caller commits and calls again, and then only mode log is read.
 -- Invariant: no error leaves it. A failure is rolled back to its start and returned in outcome with the steps so far.
 -- The text forms are pinned here, because rows are compared by them.
@@ -21,6 +22,7 @@ as $$
 declare
   v_pipeline constant text := capture.pipeline;
   v_alone constant boolean := run_id is null;
+  v_is_committed constant boolean := pg_current_xact_id_if_assigned() is null; -- whatever came before this
   v_goes_on constant boolean := coalesce((outcome).more, false);
   v_attempt constant integer := coalesce((outcome).attempt, 1);
   v_steps etl.step_report[];
@@ -40,6 +42,9 @@ begin
   begin
     if v_alone then
       perform etl.disconnect_source();
+    end if;
+    if v_is_committed and exists (select from etl.slot s where s.pipeline = v_pipeline and s.slot_name = etl.slot_name(v_pipeline)) then
+      perform etl.acknowledge(v_pipeline, run_id); -- not the slots of a warehouse that this one is a copy of
     end if;
     if not exists (select from etl.source_table t where t.pipeline = v_pipeline and t.enabled) then
       raise exception using

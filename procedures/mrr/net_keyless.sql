@@ -1,5 +1,5 @@
 -- Contract: the net effect of pg_temp.headrace_log on a table without a key, into the change set: per row image as many rows
--- I or D as there are more inserts or more deletes.
+-- I or D as there are more inserts or more deletes. Where nothing was deleted there is nothing to net.
 create or replace function mrr.net_keyless(p_table etl.source_table, p_batch bigint)
 returns void
 language plpgsql
@@ -8,6 +8,12 @@ as $$
 declare
   v_id constant integer := (p_table).source_table_id;
 begin
+  if not exists (select from pg_temp.headrace_log l where l._hr_op <> 'I') then
+    execute format('insert into stg.%I (%s, _hr_batch, _hr_op) select %s, $1, ''I'' from pg_temp.headrace_log l order by l._hr_seq',
+      (p_table).mirror || '_changes', etl.column_list(v_id, '%1$I'), etl.column_list(v_id, 'l.%1$I'))
+      using p_batch;
+    return;
+  end if;
   execute format(
     'insert into stg.%1$I (%2$s, _hr_batch, _hr_op)'
     ' select %3$s, $1, case when n.net > 0 then ''I'' else ''D'' end::"char"'

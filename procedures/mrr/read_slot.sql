@@ -1,6 +1,7 @@
 -- Contract: reads what a pipeline's slot holds up to the fence into pg_temp.headrace_stream, without advancing it, in
 -- fetches. Transactions that are in a batch already are left out (their commit lies below p_position). Returns where the batch
--- ends, and whether more is waiting below the fence: the limit is kept at commits only.
+-- ends, and whether more is waiting below the fence: the limit is kept at commits only. Where the slot gives nothing but what
+-- is in a batch already, since it was not advanced meanwhile, more is false: the same would come again.
 create or replace function mrr.read_slot(
   p_source text, p_slot_name text, p_position pg_lsn, p_fence pg_lsn, p_run_id bigint, p_table integer, p_limit integer,
   out batch_end pg_lsn, out is_more boolean)
@@ -42,6 +43,7 @@ begin
   if is_more then
     select greatest('0/0'::pg_lsn + mrr.int_at(s.message, 10, 8), p_position) into strict batch_end
     from pg_temp.headrace_stream s where s.tag = 'C' order by s.seq desc limit 1;
+    is_more := batch_end > p_position;
   end if;
   delete from pg_temp.headrace_stream s
   using pg_temp.headrace_stream b

@@ -1,5 +1,5 @@
 -- Contract: makes the mirrors of a pipeline ready to be changed: a copy that still waits is written out into its change
--- set, and a mirror without a key has the index again by which equal rows are found.
+-- set, and a mirror without a key has the index again by which equal rows are found. Waits for who reads them (etl.await_lock).
 create or replace function mrr.settle_copies(p_pipeline text)
 returns void
 language plpgsql
@@ -20,6 +20,7 @@ begin
       and not exists (select from pg_index i where i.indrelid = format('mrr.%I', t.mirror)::regclass and i.indisprimary)
     order by t.source_table_id
   loop
+    perform etl.await_lock(array[format('mrr.%I', v_mirror)]);
     execute format('alter table mrr.%I add primary key (_hr_hash, _hr_id)', v_mirror);
     execute format('analyze mrr.%I', v_mirror);
   end loop;

@@ -19,7 +19,7 @@ as $$
       p_side, c.column_name, c.mirror_type, c.mask_length), ', ' order by c.position),
     case when p_follows or p_op = 'I' then 1 else 0 end,
     p_op,
-    case when p_side = 'new_values' then '(select array_agg(v.column_names[k.number]) from unnest(v.kept) k (number))' else 'null::text[]' end,
+    case when p_side = 'new_values' then 'case when v.kept is not null then (select array_agg(v.column_names[k.number]) from unnest(v.kept) k (number)) end' else 'null::text[]' end,
     case when p_follows then '2 * v.seq' else 'null' end,
     p_condition)
   from etl.source_column c

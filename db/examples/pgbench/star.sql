@@ -23,7 +23,8 @@ call etl.create_stage('stg.transaction', 'pgbench_history', '{
 
 -- Load: tables and steps are made by these calls.
 call etl.add_dimension('dwh.dim_account', 'stg.account', surrogate_key => 'account_key', business_key => 'account_id', attributes => '{branch_id}');
-call etl.add_fact('dwh.fact_transaction', 'stg.transaction', dimensions => '{dwh.dim_account}');
+call etl.add_fact('dwh.fact_transaction', 'stg.transaction', dimensions => '{dwh.dim_account}',
+                  measures => '{amount}');
 
 -- Check: what was captured and is fit is what is published.
 call etl.add_check_sum_preserved('bank',

@@ -1,0 +1,32 @@
+-- requires: dwh.ensure_partition, stg.is_copy
+-- Contract: attaches the partitions that the waiting batches of a pipeline will need, empty, in a transaction before their
+-- publish. A query that was planned before a partition was attached does not read it, though it sees all else that was
+-- committed with it: a reader would miss the facts of a batch and see its aggregates.
+-- A large copy that waits (mrr.begin_copy) fills its partition before it is attached, since that is much faster. What goes
+-- wrong here is left to the publish to tell.
+create or replace function etl.prepare_partitions(p_pipeline text)
+returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform dwh.ensure_partition(n.target, n.month)
+  from (
+    select distinct s.target, date_trunc('month', b.captured_at at time zone w.time_zone)::date as month
+    from etl.warehouse w
+    cross join etl.settings x
+    cross join etl.batch b
+    join etl.step s on s.pipeline = b.pipeline
+    join pg_class c on c.oid = to_regclass(s.target) and c.relkind = 'p'
+    where b.pipeline = p_pipeline and b.published_at is null and b.rows_changed > 0
+      and (b.rows_changed < x.copy_from or not exists (select from etl.source_table t where t.pipeline = p_pipeline and stg.is_copy(t.mirror)))) n;
+exception when others then
+  null;
+end
+$$;
+
+comment on function etl.prepare_partitions(text) is
+  'Attaches the partitions of fact tables that the waiting batches of a pipeline will need. For headrace_runner, through etl.run().';
+revoke all on function etl.prepare_partitions(text) from public;
+grant execute on function etl.prepare_partitions(text) to headrace_runner;
