@@ -308,6 +308,13 @@ def test_most_popular_product_across_versions(sales: Flow) -> None:
     )
     sales.run()
     assert popular(sales) == "New"
+    assert popular(sales, product_group="g") == "New"
+    sales.operational.execute("insert into public.sales values (1, 2, 1)")
+    sales.run()
+    assert popular(sales) == "New", "a tie goes by name"
+    sales.operational.execute("insert into public.sales values (1, 2, 1)")
+    sales.run()
+    assert popular(sales) == "Other"
 
 
 def test_most_popular_product_reads_the_aggregate(sales: Flow) -> None:

@@ -1,6 +1,8 @@
 -- Contract: the name of the product with the most units sold, ties settled by name; null where nothing was sold. Reads the
 -- aggregates only. A product counts as a whole across its versions, under its latest name; the group is the one it had
 -- when it was sold, (unknown) where it had none, as for countries.
+-- Without filters only products are added up that can win: those with the best selling version of all, and those with several
+-- versions, of which all but the first have a batch_from above 0.
 create or replace function dwh.most_popular_product(
   country text default null, product_group text default null, first_day date default null, last_day date default null)
 returns text
@@ -10,10 +12,23 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return (
-    with sold as (
+    with best as (
       select a.product_key, a.units
       from dwh.sales_by_product a
-      where most_popular_product.country is null and first_day is null and last_day is null
+      where a.units = (select max(b.units) from dwh.sales_by_product b)
+      union
+      select a.product_key, a.units
+      from (select distinct v.source, v.product_id from dwh.dim_product v where v.batch_from > 0) several
+      join dwh.dim_product v on v.source = several.source and v.product_id = several.product_id
+      join dwh.sales_by_product a on a.product_key = v.product_key
+    ), sold as (
+      select b.product_key, b.units
+      from best b
+      where most_popular_product.country is null and most_popular_product.product_group is null and first_day is null and last_day is null
+      union all
+      select a.product_key, a.units
+      from dwh.sales_by_product a
+      where most_popular_product.country is null and most_popular_product.product_group is not null and first_day is null and last_day is null
       union all
       select a.product_key, a.units
       from dwh.sales_by_day a
