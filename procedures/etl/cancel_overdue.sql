@@ -2,11 +2,19 @@
 -- canceled by itself. A SET statement_timeout cannot do this, since it has no effect inside a procedure that is at work.
 -- Not SECURITY DEFINER: a role may cancel its own sessions, and the jobs of runs and of this are one role's. A run of somebody
 -- else is named in a warning.
+-- Where dblink passes over connect_timeout, since PostgreSQL 16, it also cancels runs that wait for a source to take a
+-- connection, and still do after 10 seconds: visible since PostgreSQL 17, in those of the caller's own role.
 create or replace procedure etl.cancel_overdue()
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  c_connecting constant text :=
+    'select array_agg(a.pid) from pg_stat_activity a where a.wait_event = ''DblinkConnect'' and a.datname = current_database()'
+    ' and a.usename = current_user and exists (select from pg_locks l where l.pid = a.pid and l.locktype = ''advisory'' and l.objsubid = 2'
+    '   and l.granted and l.classid::bigint = etl.lock_class())';
+  v_connecting integer[];
+  v_still integer[];
   v_run record;
 begin
   for v_run in select o.* from etl.overdue() o loop
@@ -18,10 +26,17 @@ begin
         using hint = format('As that role or a superuser: select pg_cancel_backend(%s);', v_run.pid);
     end;
   end loop;
+  execute c_connecting into v_connecting;
+  if v_connecting is not null then
+    perform pg_sleep(10);
+    perform pg_stat_clear_snapshot();
+    execute c_connecting into v_still;
+    perform pg_cancel_backend(c.pid) from unnest(v_connecting) c (pid) where c.pid = any (v_still);
+  end if;
 end
 $$;
 
 comment on procedure etl.cancel_overdue() is
-  'Cancels runs that have taken longer than their pipeline allows; a job calls it every minute. For headrace_runner.';
+  'Cancels runs that have taken longer than their pipeline allows, or wait for a source to take a connection; a job calls it every minute. For headrace_runner.';
 revoke all on procedure etl.cancel_overdue() from public;
 grant execute on procedure etl.cancel_overdue() to headrace_runner;

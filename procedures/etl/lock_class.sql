@@ -7,5 +7,6 @@ immutable
 set search_path = pg_catalog, pg_temp
 as $$ select 1212501074 $$;
 
-comment on function etl.lock_class() is 'First number of the advisory locks of pipelines, the letters HEAR. Internal.';
+comment on function etl.lock_class() is 'First number of the advisory locks of pipelines, the letters HEAR. For headrace_runner, through etl.cancel_overdue().';
 revoke all on function etl.lock_class() from public;
+grant execute on function etl.lock_class() to headrace_runner;
