@@ -183,7 +183,9 @@ def executed(connection: Connection) -> Iterator[list[str]]:
 
     def note(message: Diagnostic) -> None:
         if found := re.search(
-            r"plan:\nQuery Text: (.*?)\n(?=\S[^\n]*\(cost=)", message.message_primary or "", re.DOTALL
+            r"plan:\nQuery Text: (.*?)\n(?:Query Parameters: .*?\n)?(?=\S[^\n]*\(cost=)",
+            message.message_primary or "",
+            re.DOTALL,
         ):
             statements.append(found[1])
 

@@ -14,17 +14,19 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_partition text;
+  v_workers text;
   v_relation text; -- no regclass, since a table that is moved gets another oid
   v_kind text;
   v_column text;
   v_now text;
   v_stage regprocedure;
 begin
-  select format('pg_dist_%s', 'partition') into v_partition from pg_extension e where e.extname = 'citus';
+  select format('pg_dist_%s', 'partition'), format('run_command_on_%s', 'workers') into v_partition, v_workers
+  from pg_extension e where e.extname = 'citus';
   if v_partition is null then
     return;
   end if;
-  execute format('select run_command_on_workers(%L)',
+  execute format('select %I(%L)', v_workers,
     'do $do$ begin set local citus.enable_ddl_propagation = off; create schema if not exists mrr authorization headrace_owner; end $do$');
   for v_relation, v_kind, v_column, v_now in execute format(
     'select w.relation, w.kind, w.distribution_column, w.kind_now'

@@ -9,12 +9,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  c_connecting constant text :=
-    'select array_agg(a.pid) from pg_stat_activity a where a.wait_event = ''DblinkConnect'' and a.datname = current_database()'
-    ' and a.usename = current_user and exists (select from pg_locks l where l.pid = a.pid and l.locktype = ''advisory'' and l.objsubid = 2'
-    '   and l.granted and l.classid::bigint = etl.lock_class())';
   v_connecting integer[];
-  v_still integer[];
   v_run record;
 begin
   for v_run in select o.* from etl.overdue() o loop
@@ -26,12 +21,14 @@ begin
         using hint = format('As that role or a superuser: select pg_cancel_backend(%s);', v_run.pid);
     end;
   end loop;
-  execute c_connecting into v_connecting;
+  select array_agg(a.pid) into v_connecting
+  from pg_stat_activity a
+  join pg_locks l on l.pid = a.pid and l.locktype = 'advisory' and l.objsubid = 2 and l.granted and l.classid::bigint = etl.lock_class()
+  where a.wait_event = 'DblinkConnect' and a.datname = current_database() and a.usename = current_user;
   if v_connecting is not null then
     perform pg_sleep(10);
     perform pg_stat_clear_snapshot();
-    execute c_connecting into v_still;
-    perform pg_cancel_backend(c.pid) from unnest(v_connecting) c (pid) where c.pid = any (v_still);
+    perform pg_cancel_backend(a.pid) from pg_stat_activity a where a.pid = any (v_connecting) and a.wait_event = 'DblinkConnect';
   end if;
 end
 $$;
