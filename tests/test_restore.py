@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import os
+import pty
 import re
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +14,7 @@ import psycopg
 import pytest
 from alembic import command
 
-from tests.backups import FAILED, REFUSED, USAGE, Backups, beside, seal
+from tests.backups import FAILED, REFUSED, SCRIPTS, USAGE, Backups, beside, seal
 from tests.capture import add_log_table, gaps, may_replicate, slots
 from tests.conftest import SAMPLE, SOURCE_ROLE, alembic
 from tests.faults import Spare, assert_all_arrived, spare
@@ -393,6 +396,28 @@ def test_readers_of_dwh_see_old_or_new(backups: Backups, loaded: Flow) -> None:
     )
     backups.run("restore", "dwh", "--force")
     reader.finish()
+
+
+def test_progress_on_a_terminal(backups: Backups, loaded: Flow) -> None:
+    """A line that moves says what goes on and since when, and is wiped away; the log has whole lines as ever."""
+    terminal, messages = pty.openpty()
+    with locked(loaded.warehouse, "dwh.fact_sales", "share"):
+        restore = subprocess.Popen(
+            [SCRIPTS / "restore.sh", "dwh", "--force"],
+            env=backups.environment(),
+            stderr=messages,
+            stdin=subprocess.DEVNULL,
+        )
+        os.close(messages)
+        said = ""
+        while "restoring in one transaction, 2 s" not in said:
+            said += os.read(terminal, 4096).decode()
+    assert restore.wait(60) == 0
+    said = os.read(terminal, 4096).decode()
+    assert "\r\x1b[K" in said
+    os.close(terminal)
+    loaded.run()
+    assert_all_arrived(loaded)
 
 
 @pytest.mark.parametrize("what", ["stg", "stg.sales_changes", "mrr", "mrr.sales", "dwh"])

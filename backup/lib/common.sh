@@ -35,6 +35,14 @@ watch_size() {
   WATCHER=$!
 }
 
+# watch_step WHAT: shows on a terminal what goes on, and since when, until it is ended.
+watch_step() {
+  [ -t 2 ] || return 0
+  local began=$SECONDS
+  while sleep 1; do printf '\r  %s, %s s \033[K' "$1" "$((SECONDS - began))" >&2; done &
+  WATCHER=$!
+}
+
 end_watch() {
   [ -n "${WATCHER:-}" ] || return 0
   kill "$WATCHER" 2>/dev/null || true

@@ -112,8 +112,10 @@ SQL
 # pg_restore_part SECTION LAYER JOBS
 pg_restore_part() {
   archive_list "$2"
+  watch_step "$2: $1"
   run pg_restore --exit-on-error --no-password --section="$1" --jobs="$3" --use-list="$WORK/$2.list" --dbname="$PGDATABASE" "$STORE/$2" 2>"$WORK/err" \
     || restore_failed "$2 ($1) could not be restored: $(grep -m 1 error "$WORK/err" || tail -n 1 "$WORK/err")"
+  end_watch
 }
 
 # restore_rows: into an empty database, in parallel, such that all is as it was.
@@ -134,16 +136,20 @@ restore_rows() {
 # finish_restore: what makes a warehouse of it that may run.
 finish_restore() {
   { give_passwords; printf "select etl.after_restore(null, '%s');\n" "$IDENTITY"; } | sql >/dev/null
+  watch_step "analyzing"
   run vacuumdb --quiet --analyze-only --jobs="$JOBS" 2>"$WORK/err" || log "could not be analyzed: $(head -n 1 "$WORK/err")"
+  end_watch
 }
 
 # send_script: psql executes what is written to the pipe, up to its commit; where the writer dies before that, nothing.
 send_script() {
   CHILD=$1
+  watch_step "restoring in one transaction"
   psql -XAtq -v ON_ERROR_STOP=1 --file="$WORK/pipe" >/dev/null 2>"$WORK/err" \
     || die "$EXIT_FAILED" "nothing was changed: $(grep -m 1 -E 'ERROR|FATAL' "$WORK/err" || tail -n 1 "$WORK/err")" "$(grep -m 1 HINT "$WORK/err" || true)"
   wait "$CHILD" || die "$EXIT_FAILED" "nothing was changed: the archives could not be read to their end"
   CHILD=
+  end_watch
 }
 
 # restore_in_place: replaces all of a warehouse by one transaction. pg_cron and its jobs stay, and so does its id.

@@ -26,7 +26,9 @@ bring() {
   [ "$1" = "$DATA" ] || target+=(--pg1-path="$1")
   as_server mkdir -p "$1" 2>/dev/null || true
   [ ! -e "$1/PG_VERSION" ] || target+=(--delta --force) # files that are there and right are left
+  watch_step "restoring files"
   run backrest restore "${target[@]}" || die "${RESTORE_CODE:-$EXIT_FAILED}" "pgBackRest could not restore: $(backrest_said)"
+  end_watch
 }
 
 # need_set_before: that a backup ended before the moment, which is better known before the server is stopped.
