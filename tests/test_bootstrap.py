@@ -305,7 +305,9 @@ def test_demo_shows_a_run_of_pg_cron_and_a_sale_that_travels(empty: Installation
         assert float(travelled[1]) < 8
         assert "select dwh.most_popular_product()" in done.stdout
     with psycopg.connect(empty.dsn("WAREHOUSE_DSN")) as warehouse:
-        assert warehouse.execute("select * from etl.run_log where status not in ('succeeded', 'skipped')").fetchall() == []
+        assert (
+            warehouse.execute("select * from etl.run_log where status not in ('succeeded', 'skipped')").fetchall() == []
+        )
         assert warehouse.execute("select next_run_at - now() < interval '61 s' from etl.status").fetchall() == [(True,)]
         assert warehouse.execute("select * from etl.procedure_errors").fetchall() == []
 
