@@ -28,20 +28,17 @@ help() { sed -n '/^# /,/^[^#]/{/^#/s/^# \{0,1\}//p}' "$0"; }
 
 human() { numfmt --to=iec --suffix=B "$1"; }
 
-# watch_size PATH: shows on a terminal how much is there, until it is ended.
-watch_size() {
+# watch COMMAND…: shows on a terminal what the command says, and for how long, until it is ended.
+watch() {
   [ -t 2 ] || return 0
-  while sleep 1; do printf '\r  %s, %s s \033[K' "$(du -sh "$1" 2>/dev/null | cut -f1)" "$SECONDS" >&2; done &
+  local began=$SECONDS
+  while sleep 1; do printf '\r  %s, %s s \033[K' "$("$@")" "$((SECONDS - began))" >&2; done &
   WATCHER=$!
 }
 
-# watch_step WHAT: shows on a terminal what goes on, and since when, until it is ended.
-watch_step() {
-  [ -t 2 ] || return 0
-  local began=$SECONDS
-  while sleep 1; do printf '\r  %s, %s s \033[K' "$1" "$((SECONDS - began))" >&2; done &
-  WATCHER=$!
-}
+watch_step() { watch echo "$1"; }
+
+size_of() { du -sh "$1" 2>/dev/null | cut -f1; }
 
 end_watch() {
   [ -n "${WATCHER:-}" ] || return 0

@@ -123,7 +123,7 @@ back_up_logically() {
   open_entry logical "$name"
   log "backing up $layers of database ${PGDATABASE:-} to $BACKUPS/logical/$name"
   mkdir "$PART"
-  watch_size "$PART"
+  watch size_of "$PART"
   choose_compression
   hold_snapshot "$layers"
   ask_manifest "$layers"

@@ -121,7 +121,7 @@ back_up_by_backrest() {
   backrest check || die "$EXIT_FAILED" "the server's WAL does not reach the repository: $(backrest_said)" "The server's own log has what pgBackRest said."
   choose_type "$2"
   log "backing up $data ($TYPE)"
-  watch_size "$BACKUPS/physical"
+  watch size_of "$BACKUPS/physical"
   run backrest backup --type="$TYPE" || die "$EXIT_FAILED" "the backup failed: $(backrest_said)"
   end_watch
   name=$(newest_sets | tail -n 1)
@@ -137,7 +137,7 @@ back_up_by_basebackup() {
   while name=base-$(date -u +%Y%m%dT%H%M%SZ); [ -e "$BACKUPS/physical/$name" ]; do sleep 0.2; done
   PART=$BACKUPS/physical/.partial-$name
   log "backing up the server to $BACKUPS/physical/$name"
-  watch_size "$PART"
+  watch size_of "$PART"
   run pg_basebackup --pgdata="$PART" --format=plain --wal-method=stream --checkpoint=fast --manifest-checksums=SHA256 --no-password 2>"$WORK/err" \
     || die "$EXIT_FAILED" "the backup failed: $(grep -m 1 error "$WORK/err" || tail -n 1 "$WORK/err")" "The role needs REPLICATION, and pg_hba.conf has to let it in for replication."
   run pg_verifybackup --quiet "$PART" 2>"$WORK/err" || die "$EXIT_FAILED" "the backup is not what the server sent: $(head -n 1 "$WORK/err")"

@@ -43,7 +43,7 @@ begin
     if v_alone then
       perform etl.disconnect_source();
     end if;
-    if v_is_committed and exists (select from etl.slot s where s.pipeline = v_pipeline and s.slot_name = etl.slot_name(v_pipeline)) then
+    if v_is_committed and (v_alone or not v_goes_on) and exists (select from etl.slot s where s.pipeline = v_pipeline and s.slot_name = etl.slot_name(v_pipeline)) then
       perform etl.acknowledge(v_pipeline, run_id); -- not the slots of a warehouse that this one is a copy of
     end if;
     if not exists (select from etl.source_table t where t.pipeline = v_pipeline and t.enabled) then
