@@ -6,6 +6,7 @@ import itertools
 import os
 import pty
 import re
+import select
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -411,6 +412,7 @@ def test_progress_on_a_terminal(backups: Backups, loaded: Flow) -> None:
         os.close(messages)
         said = ""
         while "restoring in one transaction, 2 s" not in said:
+            assert select.select([terminal], [], [], 20)[0], f"nothing more was said than: {said}"
             said += os.read(terminal, 4096).decode()
     assert restore.wait(60) == 0
     said = os.read(terminal, 4096).decode()
