@@ -54,6 +54,64 @@ def test_copy_is_its_own_change_set(copied: Flow) -> None:
     settled(copied)
 
 
+SHAPE = """
+select a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, col_description(a.attrelid, a.attnum), k.attnum,
+       array(select c.contype::text || pg_get_constraintdef(c.oid) from pg_constraint c where c.conrelid = a.attrelid order by 1)
+from pg_attribute a
+left join pg_index i on i.indrelid = a.attrelid and i.indisprimary
+left join lateral unnest(i.indkey) k (attnum) on k.attnum = a.attnum
+where a.attrelid = to_regclass(%s) and a.attnum > 0 order by a.attnum"""
+
+
+def test_month_filled_at_once_is_a_month_like_any_other(copied: Flow) -> None:
+    """Columns, comments and constraints are those of a partition that was made empty; keys go on behind its own."""
+    copied.run()
+    ((this, after),) = copied.warehouse.query(
+        "select dwh.partition_name('dwh.fact_sales', d.month), dwh.partition_name('dwh.fact_sales', d.month + 31)"
+        " from (select date_trunc('month', captured_on)::date from dwh.fact_sales limit 1) d (month)"
+    )
+    month = "select date_trunc('month', captured_on)::date + 31 from dwh.fact_sales limit 1"
+    copied.warehouse.execute(f"select dwh.ensure_partition('dwh.fact_sales', ({month}))")
+    filled = copied.warehouse.query(SHAPE, [this])
+    assert len(filled) == 10
+    assert filled == copied.warehouse.query(SHAPE, [after])
+    last = "select max(sale_key) from dwh.fact_sales"
+    before = copied.warehouse.value(last)
+    assert copied.warehouse.value("select count(distinct sale_key) - count(*) from dwh.fact_sales") == 0
+    copied.operational.execute("insert into public.sales values (1, 1, 1)")
+    copied.run()
+    assert copied.warehouse.value(last) > before
+    copied.assert_facts_equal_model()
+
+
+@pytest.mark.parametrize("processes", [2, 0])
+def test_first_load_is_shared_by_processes(copied: Flow, processes: int) -> None:
+    """The plans of the largest statements of a first load are parallel, where the server allows it."""
+    copied.operational.execute("insert into public.sales select 1, 1, 1 from generate_series(1, 20000)")
+    plans: list[str] = []
+    with copied.warehouse.connect() as session:
+        session.add_notice_handler(lambda notice: plans.append(notice.message_primary or ""))
+        session.execute(
+            "load 'auto_explain'; set auto_explain.log_min_duration = 0; set auto_explain.log_level = notice"
+        )
+        session.execute("set auto_explain.log_nested_statements = on; set client_min_messages = notice")
+        session.execute(
+            "set min_parallel_table_scan_size = 0; set parallel_setup_cost = 0; set parallel_tuple_cost = 0"
+        )
+        session.execute(f"set max_parallel_workers_per_gather = {processes}")
+        session.execute("call dwh.publish('sales')")
+    for statement in (
+        "create table dwh.fact_sales",
+        "create temporary table headrace_unknown",
+        "create temporary table headrace_delta",
+    ):
+        found = [plan for plan in plans if f"Query Text: {statement}" in plan]
+        assert found, statement
+        assert all(("Gather" in plan) == (processes > 0) for plan in found), found
+    copied.run()
+    settled(copied)
+
+
 def test_run_goes_on_after_a_copy(copied: Flow) -> None:
     """Further changes follow the copy, whichever came first: its publish or they; the mirror has its key again."""
     copied.operational.execute("delete from public.sales where qty = 2; insert into public.sales values (2, 2, 2)")
