@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -234,9 +235,97 @@ def test_tables_of_ones_own(source: Flow) -> None:
     assert source.warehouse.value("select count(*) from dwh.fact_scan") == 4
 
 
+def test_a_fact_without_the_key_of_its_dimension(shops: Flow) -> None:
+    """It is told which rows of what lack which key, and the way out works: a member of its own."""
+    stage = "call etl.create_stage('stg.scan', 'scans', %s)"
+    shops.warehouse.execute(stage, ['{"store_id": "c.store_id::bigint", "weight": "c.weight"}'])
+    with raises(
+        "23502",
+        message="1 fit rows of stg.scan in batch 1 have no store_id, by which dwh.dim_store is found",
+        hint="coalesce(c.…",
+    ):
+        shops.run("shops")
+    assert shops.warehouse.query("select store_id from dwh.dim_store") == []
+    shops.warehouse.execute(stage, ['{"store_id": "coalesce(c.store_id::bigint, -1)", "weight": "c.weight"}'])
+    shops.run("shops")
+    assert shops.warehouse.query(
+        "select d.store_id, d.is_inferred, f.weight from dwh.fact_scan f join dwh.dim_store d using (store_key)"
+        " where d.store_id < 0"
+    ) == [(-1, True, 1)]
+
+
+def notices(warehouse: Database, statement: str) -> list[str]:
+    """Run a statement; return its notices, each with its hint."""
+    heard: list[str] = []
+    with warehouse.connect() as connection:
+        connection.add_notice_handler(lambda said: heard.append(f"{said.message_primary}: {said.message_hint}"))
+        connection.execute(statement)
+    return heard
+
+
+def test_steps_that_come_after_the_first_load(source: Flow) -> None:
+    """Whoever registers them is told that the tables are empty and what fills them; before the first load nobody is."""
+    source.operational.execute(SHOPS)
+    first, *rest = [f"call {call}" for call in STAR.split("call ")[1:]]
+    tables, star = [first, *rest[:2]], rest[2:]
+    assert notices(source.warehouse, ";".join(tables)) == []
+    source.run("shops")
+    said = notices(source.warehouse, "".join(star))
+    assert [line.split(":")[0] for line in said] == [
+        f"dwh.{table} has nothing yet of what mrr.{mirror} holds"
+        for table, mirror in (("dim_store", "stores"), ("fact_visit", "visits"), ("fact_scan", "scans"))
+    ]
+    source.run("shops")
+    assert source.warehouse.query("select * from dwh.fact_visit") == []
+    for line in said:
+        source.warehouse.execute(line.split("To fill it: ")[1])
+    assert_facts_equal_source(source)
+    assert notices(source.warehouse, "".join(star)) == []
+    source.warehouse.execute("call etl.remove_pipeline('shops')")
+    assert notices(source.warehouse, STAR) == []
+
+
+def test_another_column(shops: Flow) -> None:
+    """Called again after its stage has one more column, a dimension or fact gets it, and a rebuild fills it."""
+    shops.run("shops")
+    heard = []
+    for stage, mirror, columns, call in (
+        ("store", "stores", '"store_id": "c.id::bigint", "name": "btrim(c.name)", "city": "c.city", "size": "7"',
+         "add_dimension('dwh.dim_store', 'stg.store', 'store_key', 'store_id', '{name,city,size}')"),
+        ("visit", "visits", '"visit_id": "c.id::bigint", "store_id": "c.store_id::bigint", "visitors": "c.visitors",'
+         ' "share": "c.visitors / 8.0"',
+         "add_fact('dwh.fact_visit', 'stg.visit', '{dwh.dim_store}', '{visit_id}', '{share}')"),
+        ("scan", "scans", '"store_id": "coalesce(c.store_id, 0)::bigint", "weight": "c.weight", "note": "c.note",'
+         ' "shout": "upper(c.note)"',
+         "add_fact('dwh.fact_scan', 'stg.scan', '{dwh.dim_store}')"),
+    ):  # fmt: skip
+        shops.warehouse.execute(f"call etl.create_stage('stg.{stage}', '{mirror}', '{{{columns}}}')")
+        heard += notices(shops.warehouse, f"call etl.{call}")
+    assert [line.split(",")[0] for line in heard] == [
+        "dwh.dim_store: add column size integer",
+        "dwh.fact_visit: add column share numeric",
+        "dwh.fact_scan: add column shout text",
+    ]
+    for line in heard:
+        shops.warehouse.execute(line.split("To fill it: ")[1])
+    shops.operational.execute("delete from public.scans where note = 'x'")
+    shops.run("shops")
+    assert shops.warehouse.query("select store_id, size from dwh.dim_store where is_current order by 1") == [
+        (0, None), (1, 7), (2, 7), (9, None)
+    ]  # fmt: skip
+    assert shops.warehouse.query("select visit_id, share from dwh.fact_visit order by 1") == [
+        (1, 5), (2, Decimal("3.125")), (3, Decimal("0.875")), (4, Decimal("-0.125"))
+    ]  # fmt: skip
+    assert shops.warehouse.query("select store_id, note, shout from dwh.fact_scan order by 1, 2") == [
+        (0, "lost", "LOST"), (1, None, None), (1, None, None), (2, "", "")
+    ]  # fmt: skip
+    assert shops.warehouse.query("select total from dwh.metric_fact where measure = 'share'") == [(Decimal("8.875"),)]
+
+
 REFUSED = [  # call, SQLSTATE, words of message or detail, words of hint
     ("create_stage('stg.x', 'nix', '{\"a\": \"1\"}')", "42704", "there is no mirror nix", "etl.add_table"),
     ("create_stage('stg.x', 'stores', '{\"a\": \"c.nix\"}')", "42703", "cannot be made: column c.nix", "c.id, c.name"),
+    ("create_stage('stg.x', 'stores', '{\"a\": \"1\"}', 'c.id = 1')", "42804", "true or false: c.id = 1", "case when"),
     ("create_stage('stg.x', 'stores', '{}')", "42704", "has no columns", "expression"),
     ("create_stage('stg.customer', 'stores', '{\"a\": \"1\"}')", "42723", "did not make", "another name"),
     ("add_stage('stg.odd', 'stores')", "42703", "not return: origin (bigint), reason (text)", "Every stage"),
@@ -252,6 +341,7 @@ REFUSED = [  # call, SQLSTATE, words of message or detail, words of hint
     ("remove_stage('stg.nix')", "42704", "no stage stg.nix", "etl.stage"),
     ("remove_dimension('dwh.nix')", "42704", "no dimension dwh.nix", "etl.dimension"),
     ("remove_fact('dwh.nix')", "42704", "no fact dwh.nix", "etl.fact"),
+    ("remove_pipeline('shops')", "2BP01", "view dwh.big_visits depends on table dwh.fact_visit", "Drop these first"),
     ("remove_pipeline('nix')", "42704", "no pipeline nix", "etl.pipeline"),
 ]  # fmt: skip
 
@@ -262,6 +352,7 @@ def test_what_is_refused(shops: Flow) -> None:
         'create function stg.odd(p_batch bigint) returns table (change_seq bigint, op "char", origin int, source text)'
         " language sql as $$ select 1, 'I'::\"char\", 1, 'op' $$"
     )
+    shops.warehouse.execute("create view dwh.big_visits as select * from dwh.fact_visit where visitors > 30")
     before = contents(shops.warehouse)
     for statement, sqlstate, message, hint in REFUSED:
         with raises(sqlstate, message=message, hint=hint):

@@ -1,5 +1,6 @@
 -- Contract: adds an inferred member for every business key that the facts of a batch name and the dimension has never
 -- seen, and returns how many. A deleted member is not inferred again: facts go on to refer to its last version.
+-- A fact without the key of its dimension would belong nowhere, so it stops the publish.
 -- ON CONFLICT and the order of keys let several pipelines infer the same members at once.
 create or replace function dwh.infer_members(p_dimension text, p_stage text, p_batch bigint)
 returns bigint
@@ -10,14 +11,20 @@ declare
   v_key constant text := (select d.business_key from etl.dimension d where d.dimension = p_dimension);
   v_captured_at constant timestamptz := (select b.captured_at from etl.batch b where b.batch_id = p_batch);
   v_is_any boolean;
+  v_keyless bigint;
   v_inferred bigint := 0::bigint;
 begin
   -- mostly there is none; to count, and by a plain query, has the planner expect all rows and spread them over processes
   execute format(
-    'select count(*) > 0 from %1$s($1) s left join %2$s d on d.source = s.source and d.%3$I = s.%3$I where s.op in (''I'', ''U'') and d.source is null',
+    'select count(*) > 0, count(*) filter (where s.%3$I is null) from %1$s($1) s left join %2$s d on d.source = s.source and d.%3$I = s.%3$I where s.op in (''I'', ''U'') and d.source is null',
     p_stage::regproc, p_dimension::regclass, v_key)
-    into v_is_any using p_batch;
-  if v_is_any then
+    into v_is_any, v_keyless using p_batch;
+  if v_keyless > 0 then
+    raise exception using
+      errcode = 'not_null_violation',
+      message = format('%s fit rows of %s in batch %s have no %s, by which %s is found', v_keyless, p_stage, p_batch, v_key, p_dimension),
+      hint = format('Make the stage function anew, and either judge such rows, reason => ''case when … is null then …'', or give them a member: "%1$s": "coalesce(c.…, ''(none)'')".', v_key);
+  elsif v_is_any then
     execute format(
       'with named as materialized (select distinct s.source, s.%3$I from %1$s($1) s where s.op in (''I'', ''U'')),'
       ' inferred as ('
@@ -35,5 +42,5 @@ end
 $$;
 
 comment on function dwh.infer_members(text, text, bigint) is
-  'Adds inferred members to p_dimension for keys in the fact stage p_stage of batch p_batch that it has never seen; returns how many. Internal.';
+  'Adds inferred members to p_dimension for keys in the fact stage p_stage of batch p_batch that it has never seen; returns how many. Raises 23502 where a fit row names none. Internal.';
 revoke all on function dwh.infer_members(text, text, bigint) from public;
