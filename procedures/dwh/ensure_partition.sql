@@ -1,3 +1,4 @@
+-- requires: dwh.partition_name
 -- Contract: makes the monthly partition of a fact table that holds p_day, if it is missing, without blocking readers.
 create or replace function dwh.ensure_partition(p_fact text, p_day date)
 returns void
@@ -5,9 +6,11 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_partition constant text := dwh.make_partition(p_fact, p_day);
+  v_partition constant text := dwh.partition_name(p_fact, p_day);
+  v_names constant text[] := parse_ident(v_partition);
 begin
-  if v_partition is not null then
+  if to_regclass(v_partition) is null then
+    execute format('create table %I.%I (like %s including all excluding identity excluding indexes)', v_names[1], v_names[2], p_fact::regclass);
     perform dwh.attach_partition(p_fact, v_partition, p_day);
   end if;
 end

@@ -1,35 +1,42 @@
--- Contract: fills a partition of dwh.fact_sales that is not attached yet (dwh.make_partition) with the fit sales of a batch, all
--- of them first captured by batch p_origin, attaches it, and notes them in stg.sales_delta; returns how many. Rows are those
--- of dwh.insert_sales(). Without an index, which the attaching makes in one go, and with the counting apart, so that
--- several processes share it: a first load is the largest of all. Their hash tables have groups of days, countries and
--- products, some hundred thousand, which should not spill.
-create or replace function dwh.fill_sales_partition(p_batch bigint, p_partition text, p_day date, p_origin bigint)
+-- Contract: makes the partition of dwh.fact_sales for the month of p_day, which must be missing, of the fit sales of a batch (p_fit of them), all
+-- first captured by batch p_origin, attaches it, and notes them in stg.sales_delta; returns how many there are. Rows are
+-- those of dwh.insert_sales().
+-- A first load is the largest of all, so each part is one that several processes share: CREATE TABLE AS, which for that
+-- numbers the sales by itself, the index, which attaching makes in one go, and the counting, whose hash tables have groups
+-- of days, countries and products, some hundred thousand, that should not spill.
+create or replace function dwh.fill_sales_partition(p_batch bigint, p_day date, p_origin bigint, p_fit bigint)
 returns bigint
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set hash_mem_multiplier = 4
+set parallel_tuple_cost = 0
 as $$
 declare
+  v_partition constant text := dwh.partition_name('dwh.fact_sales', p_day);
+  v_keys constant regclass := pg_get_serial_sequence('dwh.fact_sales', 'sale_key')::regclass;
+  v_before constant bigint := nextval(v_keys);
   v_captured_at constant timestamptz := (select b.captured_at from etl.batch b where b.batch_id = p_origin);
   v_time_zone constant text := (select w.time_zone from etl.warehouse w);
   v_inserted bigint;
 begin
+  perform setval(v_keys, v_before + p_fit);
   execute format(
-    'insert into %s (sale_key, source, customer_id, product_id, customer_key, product_key, qty, captured_at, captured_on, batch_id)'
-    ' select nextval(%L), s.source, s.customer_id, s.product_id, c.customer_key, p.product_key, s.qty, $3, $4, $2'
-    ' from stg.sale($1) s'
-    ' join dwh.dim_customer c on c.source = s.source and c.customer_id = s.customer_id and c.batch_from <= $2 and $2 < c.batch_to'
-    ' join dwh.dim_product p on p.source = s.source and p.product_id = s.product_id and p.batch_from <= $2 and $2 < p.batch_to'
-    ' where s.op in (''I'', ''U'')',
-    p_partition::regclass, pg_get_serial_sequence('dwh.fact_sales', 'sale_key'))
-    using p_batch, p_origin, v_captured_at, (v_captured_at at time zone v_time_zone)::date;
+    'create table dwh.%I as'
+    ' select row_number() over () + $1 as sale_key, s.source, s.customer_id, s.product_id, c.customer_key, p.product_key, s.qty,'
+    '        $2 as captured_at, $3 as captured_on, $4 as batch_id'
+    ' from stg.sale($5) s'
+    ' join dwh.dim_customer c on c.source = s.source and c.customer_id = s.customer_id and c.batch_from <= $4 and $4 < c.batch_to'
+    ' join dwh.dim_product p on p.source = s.source and p.product_id = s.product_id and p.batch_from <= $4 and $4 < p.batch_to'
+    ' where s.op in (''I'', ''U'')', (parse_ident(v_partition))[2])
+    using v_before, v_captured_at, (v_captured_at at time zone v_time_zone)::date, p_origin, p_batch;
   get diagnostics v_inserted = row_count;
-  perform dwh.attach_partition('dwh.fact_sales', p_partition, p_day);
+  perform dwh.attach_partition('dwh.fact_sales', v_partition, p_day);
+  perform etl.analyze_table(v_partition::regclass);
 
   execute format(
     'create temporary table headrace_delta on commit drop as'
     ' select f.captured_on, coalesce(c.country, ''(unknown)'') as country, f.product_key, count(*) as lines, sum(f.qty)::bigint as units'
-    ' from %s f join dwh.dim_customer c on c.customer_key = f.customer_key group by 1, 2, 3', p_partition::regclass);
+    ' from %s f join dwh.dim_customer c on c.customer_key = f.customer_key group by 1, 2, 3', v_partition::regclass);
   insert into stg.sales_delta (captured_on, country, product_key, lines, units)
   select d.captured_on, d.country, d.product_key, d.lines, d.units from pg_temp.headrace_delta d;
   drop table pg_temp.headrace_delta;
@@ -37,6 +44,6 @@ begin
 end
 $$;
 
-comment on function dwh.fill_sales_partition(bigint, text, date, bigint) is
-  'Fills and attaches a new partition of dwh.fact_sales with the fit sales of batch p_batch, first captured by p_origin; returns how many. Internal.';
-revoke all on function dwh.fill_sales_partition(bigint, text, date, bigint) from public;
+comment on function dwh.fill_sales_partition(bigint, date, bigint, bigint) is
+  'Makes and attaches the missing partition of dwh.fact_sales for the month of p_day of the p_fit fit sales of batch p_batch, first captured by p_origin; returns how many. Internal.';
+revoke all on function dwh.fill_sales_partition(bigint, date, bigint, bigint) from public;

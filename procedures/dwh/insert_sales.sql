@@ -1,11 +1,11 @@
--- Contract: inserts the fit sales of a batch with the versions of customer and product that held when each was captured,
+-- Contract: inserts the fit sales of a batch (p_fit of them) with the versions of customer and product that held when each was captured,
 -- returns how many, and notes them in stg.sales_delta. The judge has taken unfit rows out of the change set. A replayed or
 -- rebuilt row keeps the batch and the date of its first capture (p_origins: the batches that first captured the rows).
 -- A month that has no partition yet is filled before it is attached (dwh.fill_sales_partition), save on a cluster of Citus.
 -- Rows come in the order of the primary key, each of whose pages is then met once.
 -- Invariant: with one origin, which all but replayed and rebuilt batches have, it is a constant to the planner, which then
 -- knows that nearly every version of the dimensions holds. With several it would expect next to none and look each up.
-create or replace function dwh.insert_sales(p_batch bigint, p_origins bigint[])
+create or replace function dwh.insert_sales(p_batch bigint, p_origins bigint[], p_fit bigint)
 returns bigint
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -15,7 +15,6 @@ declare
   v_is_one constant boolean := cardinality(p_origins) = 1;
   v_is_cluster constant boolean := exists (select from pg_extension e where e.extname = 'citus');
   v_nested_loops constant text := current_setting('enable_nestloop');
-  v_partition text;
   v_day date;
   v_inserted bigint;
 begin
@@ -23,12 +22,10 @@ begin
     select distinct date_trunc('month', b.captured_at at time zone v_time_zone)::date from etl.batch b where b.batch_id = any (p_origins)
   loop
     perform dwh.fill_dim_date(v_day);
-    v_partition := dwh.make_partition('dwh.fact_sales', v_day);
-    if v_partition is not null and v_is_one and not v_is_cluster then
-      return dwh.fill_sales_partition(p_batch, v_partition, v_day, p_origins[1]);
-    elsif v_partition is not null then
-      perform dwh.attach_partition('dwh.fact_sales', v_partition, v_day);
+    if v_is_one and not v_is_cluster and to_regclass(dwh.partition_name('dwh.fact_sales', v_day)) is null then
+      return dwh.fill_sales_partition(p_batch, v_day, p_origins[1], p_fit);
     end if;
+    perform dwh.ensure_partition('dwh.fact_sales', v_day);
   end loop;
 
   if not v_is_one then
@@ -58,6 +55,6 @@ begin
 end
 $$;
 
-comment on function dwh.insert_sales(bigint, bigint[]) is
-  'Inserts the fit sales of batch p_batch, first captured by the batches p_origins, into dwh.fact_sales; returns how many. Internal.';
-revoke all on function dwh.insert_sales(bigint, bigint[]) from public;
+comment on function dwh.insert_sales(bigint, bigint[], bigint) is
+  'Inserts the p_fit fit sales of batch p_batch, first captured by the batches p_origins, into dwh.fact_sales; returns how many. Internal.';
+revoke all on function dwh.insert_sales(bigint, bigint[], bigint) from public;

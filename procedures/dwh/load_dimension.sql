@@ -46,15 +46,18 @@ begin
 
   execute format(
     'with incoming as materialized (%1$s),'
+    ' new as materialized ('
+    '   select i.*, p.valid_to, p.is_deleted from incoming i'
+    '   left join lateral ('
+    '     select d.valid_to, not d.is_current and d.batch_to = 9223372036854775807 as is_deleted from %2$s d'
+    '     where d.source = i.source and d.%5$I = i.%5$I order by d.batch_from desc limit 1) p on true'
+    '   where i.op <> ''D'' and p.valid_to is distinct from ''infinity''),'
     ' opened as ('
     '   insert into %2$s (source, %5$I, %3$s, valid_from, batch_from)'
-    '   select i.source, i.%5$I, %4$s, greatest($2, p.valid_to), case when p.valid_to is null then 0 else $1 end'
-    '   from incoming i'
-    '   left join lateral (select max(d.valid_to) as valid_to from %2$s d where d.source = i.source and d.%5$I = i.%5$I) p on true'
-    '   where i.op <> ''D'' and p.valid_to is distinct from ''infinity'' returning source, %5$I),'
+    '   select i.source, i.%5$I, %4$s, greatest($2, i.valid_to), case when i.valid_to is null then 0 else $1 end from new i returning 1),'
     ' succeeded as ('
-    '   update %2$s d set batch_to = $1 from opened o'
-    '   where d.source = o.source and d.%5$I = o.%5$I and not d.is_current and d.batch_to = 9223372036854775807)'
+    '   update %2$s d set batch_to = $1 from new i'
+    '   where i.is_deleted and d.source = i.source and d.%5$I = i.%5$I and not d.is_current and d.batch_to = 9223372036854775807)'
     ' select count(*) from opened',
     v_incoming, v_table, dwh.attribute_list(v_dimension, '%1$I'), dwh.attribute_list(v_dimension, 'i.%1$I'),
     v_dimension.business_key)

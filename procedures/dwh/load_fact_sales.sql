@@ -25,7 +25,7 @@ begin
   v_counts.rows_deleted := dwh.delete_sales(p_batch);
   v_counts.rows_inserted := dwh.insert_sales(p_batch, case
     when v_first = v_last then array[v_first]
-    else array(select distinct s.origin from stg.sale(p_batch) s where s.op in ('I', 'U')) end);
+    else array(select distinct s.origin from stg.sale(p_batch) s where s.op in ('I', 'U')) end, v_fit);
   if v_counts.rows_inserted <> v_fit then
     raise exception using
       errcode = 'data_exception',

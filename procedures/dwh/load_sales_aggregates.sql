@@ -17,7 +17,7 @@ begin
 
   perform dwh.load_sales_by_group();
   with delta as (
-    select d.captured_on, d.country, d.product_key, sum(d.lines) as lines, sum(d.units) as units
+    select d.captured_on, d.country, d.product_key, sum(d.lines)::bigint as lines, sum(d.units)::bigint as units
     from stg.sales_delta d
     group by 1, 2, 3
   ), emptied as (
@@ -41,7 +41,7 @@ begin
   into v_counts;
 
   with delta as (
-    select d.product_key, sum(d.lines) as lines, sum(d.units) as units
+    select d.product_key, sum(d.lines)::bigint as lines, sum(d.units)::bigint as units
     from stg.sales_delta d
     group by 1
   ), emptied as (

@@ -18,7 +18,7 @@ begin
     cross join lateral (values ('(unknown)', -1), (p.product_group, 1)) v (product_group, sign)
     where m.dimension = 'dwh.dim_product' and p.product_group is not null
   ), delta as (
-    select c.product_group, c.captured_on, c.country, sum(c.lines) as lines, sum(c.units) as units
+    select c.product_group, c.captured_on, c.country, sum(c.lines)::bigint as lines, sum(c.units)::bigint as units
     from (
       select coalesce(p.product_group, '(unknown)'), d.captured_on, d.country, d.lines, d.units
       from stg.sales_delta d
