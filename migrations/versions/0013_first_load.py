@@ -1,4 +1,4 @@
-"""A first load whose parts are shared by several processes: drops of routines that took other arguments before."""
+"""Faster first loads and captures: drops of routines that took other arguments before."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ UPGRADE = r"""
 drop function if exists dwh.make_partition(text, date);
 drop function if exists dwh.fill_sales_partition(bigint, text, date, bigint);
 drop function if exists dwh.insert_sales(bigint, bigint[]);
+drop function if exists mrr.typed_changes(etl.source_table, text, text, text, boolean);
 """
 
 DOWNGRADE = r"""
 drop function if exists dwh.partition_name(text, date);
 drop function if exists dwh.fill_sales_partition(bigint, date, bigint, bigint);
 drop function if exists dwh.insert_sales(bigint, bigint[], bigint);
+drop function if exists mrr.typed_changes(etl.source_table, text[], text, text, text, boolean);
 """
 
 

@@ -9,6 +9,7 @@ as $$
 declare
   v_id constant integer := (p_table).source_table_id;
   v_columns constant text := etl.column_list(v_id, '%1$I');
+  v_names text[];
   v_key text;
   v_last_truncate bigint;
   v_is_unknown boolean;
@@ -35,24 +36,25 @@ begin
     execute 'insert into pg_temp.headrace_change ' || mrr.decode_query(v_number, false) using coalesce(v_last_truncate, 0), (p_table).copy_snapshot;
     execute 'insert into pg_temp.headrace_change ' || mrr.decode_query(v_number, true) using coalesce(v_last_truncate, 0), (p_table).copy_snapshot;
   end loop;
+  select min(r.column_names) into v_names from pg_temp.headrace_relation r having count(distinct r.column_names) = 1;
   drop table pg_temp.headrace_relation;
   has_new_columns := exists (
     select from (select distinct c.column_names from pg_temp.headrace_change c) r
     cross join unnest(r.column_names) n (name)
     where not exists (select from etl.source_column x where x.source_table_id = v_id and x.column_name = n.name));
 
-  execute mrr.typed_changes(p_table, 'new_values', 'I', 'c.tag = ''I''');
+  execute mrr.typed_changes(p_table, v_names, 'new_values', 'I', 'c.tag = ''I''');
   if (p_table).key_columns is null then
     perform mrr.fill_kept_from_old();
-    execute mrr.typed_changes(p_table, 'old_values', 'D', 'c.tag in (''U'', ''D'')');
-    execute mrr.typed_changes(p_table, 'new_values', 'I', 'c.tag = ''U''');
+    execute mrr.typed_changes(p_table, v_names, 'old_values', 'D', 'c.tag in (''U'', ''D'')');
+    execute mrr.typed_changes(p_table, v_names, 'new_values', 'I', 'c.tag = ''U''');
   else
     v_key := array_to_string(array(
       select format('c.old_values[array_position(c.column_names, %1$L)] is distinct from c.new_values[array_position(c.column_names, %1$L)]', k.name)
       from unnest((p_table).key_columns) k (name)), ' or ');
-    execute mrr.typed_changes(p_table, 'new_values', 'U', format('c.tag = ''U'' and (c.old_values is null or not (%s))', v_key));
-    execute mrr.typed_changes(p_table, 'old_values', 'D', format('c.tag = ''D'' or c.tag = ''U'' and c.old_values is not null and (%s)', v_key));
-    execute mrr.typed_changes(p_table, 'new_values', 'I', format('c.tag = ''U'' and c.old_values is not null and (%s)', v_key), true);
+    execute mrr.typed_changes(p_table, v_names, 'new_values', 'U', format('c.tag = ''U'' and (c.old_values is null or not (%s))', v_key));
+    execute mrr.typed_changes(p_table, v_names, 'old_values', 'D', format('c.tag = ''D'' or c.tag = ''U'' and c.old_values is not null and (%s)', v_key));
+    execute mrr.typed_changes(p_table, v_names, 'new_values', 'I', format('c.tag = ''U'' and c.old_values is not null and (%s)', v_key), true);
   end if;
   execute format('select exists (select from pg_temp.headrace_log l where l._hr_op = ''D'' and (%s))',
     coalesce(etl.key_list(v_id, 'l.%1$I is null', ' or '),
