@@ -4,11 +4,13 @@
 #   run_and_wait.sh URL PIPELINE [SECONDS]
 #
 # URL is that of headrace_runner; the password comes from PGPASSWORD or ~/.pgpass. A run that is skipped, since another one
-# is at work or the pipeline is paused or backing off, is tried again for so many seconds (600). What the run says goes to
-# standard error. Exit codes: 0 it succeeded; 3 it failed; 2 no connection; 64 wrong use; 75 skipped until the time was up.
+# is at work or the pipeline is paused or backing off, is tried again, ever more slowly, for so many seconds (600). What the run says
+# goes to standard error. Exit codes: 0 it succeeded; 3 it failed; 2 no connection; 64 wrong use; 75 skipped until the time was up.
 set -eu
-[ $# -ge 2 ] || { sed -n '2,9p' "$0" | cut -c3- >&2; exit 64; }
+case ${3-600} in '' | *[!0-9]*) set -- ;; esac
+[ $# -ge 2 ] || { sed -n '2,8p' "$0" | cut -c3- >&2; exit 64; }
 until=$(($(date +%s) + ${3:-600}))
+pause=1
 while :; do
   status=0
   said=$(printf '%s\n' "call etl.run(:'pipeline');" |
@@ -19,5 +21,6 @@ while :; do
     *": run "[0-9]*" skipped: "*) [ "$(date +%s)" -lt "$until" ] || exit 75 ;;
     *) exit 0 ;;
   esac
-  sleep 1
+  sleep "$pause"
+  [ "$pause" -ge 5 ] || pause=$((pause + 1)) # each try is in the log
 done

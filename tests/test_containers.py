@@ -216,12 +216,26 @@ def test_secrets_are_made_once(tmp_path: Path) -> None:
     assert {file.name: file.read_text() for file in (tmp_path / "secrets").iterdir()} == first
 
 
+def unpack_tools(image: Path) -> None:
+    """Put into a directory what the image of the tools copies from the checkout, and nothing else."""
+    stage = (CONTAINERS / "Dockerfile").read_text(encoding="utf-8").split(" AS tools\n")[1].split("\nFROM ")[0]
+    for source, target in re.findall(r"^COPY (\S+) (\S+)$", stage, re.MULTILINE):
+        if (ROOT / source).is_dir():
+            shutil.copytree(ROOT / source, image / target, ignore=shutil.ignore_patterns("secrets", "__pycache__"))
+        else:
+            (image / target).mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / source, image / target)
+
+
 @pytest.fixture
 def started(
     tmp_path: Path, operational_server: Server, warehouse_template: Database, blank: Database
 ) -> Iterator[tuple[Database, Database, Callable[..., subprocess.CompletedProcess[str]], dict[str, str]]]:
     """Yield an empty operational database, an empty warehouse, and what runs a script as its container does."""
     warehouse_server = warehouse_template.server
+    secrets, image = tmp_path / "secrets", tmp_path / "image"
+    secrets.mkdir()
+    unpack_tools(image)
     with database(operational_server, f"compose_{os.getpid()}") as operational:
         for name, password in {
             "operational_password": operational_server.password,
@@ -229,11 +243,11 @@ def started(
             "source_password": operational_server.passwords[SOURCE_ROLE],
             "reader_password": warehouse_server.passwords["headrace_reader"],
         }.items():
-            (tmp_path / name).write_text(password)
+            (secrets / name).write_text(password)
         environment = {
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
-            "PYTHONPATH": str(ROOT),
-            "SECRETS": str(tmp_path),
+            "PYTHONPATH": str(image),
+            "SECRETS": str(secrets),
             "WAREHOUSE_HOST": warehouse_server.host,
             "WAREHOUSE_PORT": str(warehouse_server.port),
             "WAREHOUSE_DB": blank.name,
@@ -244,7 +258,7 @@ def started(
 
         def script(name: str, **more: str) -> subprocess.CompletedProcess[str]:
             return subprocess.run(
-                ["sh", CONTAINERS / name],
+                ["sh", image / "db/containers" / name],
                 env=environment | more,
                 capture_output=True,
                 text=True,
@@ -288,7 +302,8 @@ def test_scripts_of_the_containers(
     assert warehouse.value("select count(*) from dwh.fact_sales") + in_quarantine == 200
 
     port = free_port()
-    serving = subprocess.Popen(["sh", CONTAINERS / "dashboard.sh"], env=environment | {"DASHBOARD_PORT": str(port)})
+    serve = Path(environment["PYTHONPATH"]) / "db/containers/dashboard.sh"
+    serving = subprocess.Popen(["sh", serve], env=environment | {"DASHBOARD_PORT": str(port)})
     try:
         assert "<html" in page(port)
     finally:

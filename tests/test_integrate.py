@@ -36,6 +36,13 @@ def test_exit_code_is_the_outcome_of_the_run(sales: Flow) -> None:
     assert "has no table public.products any more" in done.stderr
     assert trigger(sales.warehouse, "sales", password="wrong").returncode == 2
     assert trigger(sales.warehouse).returncode == 64
+    wrong = trigger(sales.warehouse, "sales", "5m")
+    assert wrong.returncode == 64
+    assert wrong.stderr.splitlines()[-1].endswith("skipped until the time was up.")
+    sales.warehouse.execute("call etl.pause('sales', 'it moves')")
+    paused = trigger(sales.warehouse, "sales", "1")
+    assert paused.returncode == 75
+    assert "paused since" in paused.stderr
     assert trigger(sales.warehouse, "it's not there").returncode == 3
 
 

@@ -190,7 +190,9 @@ def test_what_is_refused(files: Database, folder: Path) -> None:
         add_file(files, file, columns='{"goal": "int, evil int"}')
     with raises("42703", message="key columns that public.targets does not have"):
         add_file(files, file, key="{nix}")
-    with raises("58P01", message="No such file"):
+    with raises("42703", message="It has: id, goal."):
+        add_file(files, file, key="{nix}")
+    with raises("58P01", message="No such file", hint="The warehouse's server reads the file"):
         add_file(files, folder / "absent.csv")
     write(file, "\ufeffid,goal", "1,10")
     with raises("22P04", message="byte order mark"):

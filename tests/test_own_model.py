@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import subprocess
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from alembic import command
 
-from tests.conftest import ROOT, alembic
+from tests.capture import add_log_table, may_replicate
+from tests.conftest import ROOT, SOURCE_ROLE, alembic
 from tests.psql import psql
 from tests.support import Database, Flow, raises
 
@@ -234,9 +236,228 @@ def test_tables_of_ones_own(source: Flow) -> None:
     assert source.warehouse.value("select count(*) from dwh.fact_scan") == 4
 
 
+def test_a_fact_without_the_key_of_its_dimension(shops: Flow) -> None:
+    """It is told which rows of what lack which key, and the way out works: a member of its own."""
+    stage = "call etl.create_stage('stg.scan', 'scans', %s)"
+    shops.warehouse.execute(stage, ['{"store_id": "c.store_id::bigint", "weight": "c.weight"}'])
+    with raises(
+        "23502",
+        message="1 fit rows of stg.scan in batch 1 have no store_id, by which dwh.dim_store is found",
+        hint="coalesce(c.…",
+    ):
+        shops.run("shops")
+    assert shops.warehouse.query("select store_id from dwh.dim_store") == []
+    shops.warehouse.execute(stage, ['{"store_id": "coalesce(c.store_id::bigint, -1)", "weight": "c.weight"}'])
+    shops.run("shops")
+    assert shops.warehouse.query(
+        "select d.store_id, d.is_inferred, f.weight from dwh.fact_scan f join dwh.dim_store d using (store_key)"
+        " where d.store_id < 0"
+    ) == [(-1, True, 1)]
+
+
+def notices(warehouse: Database, statement: str) -> list[str]:
+    """Run a statement; return its notices, each with its hint."""
+    heard: list[str] = []
+    with warehouse.connect() as connection:
+        connection.add_notice_handler(lambda said: heard.append(f"{said.message_primary}: {said.message_hint}"))
+        connection.execute(statement)
+    return heard
+
+
+def test_steps_that_come_after_the_first_load(source: Flow) -> None:
+    """Whoever registers them is told that the tables are empty and what fills them; before the first load nobody is."""
+    source.operational.execute(SHOPS)
+    first, *rest = [f"call {call}" for call in STAR.split("call ")[1:]]
+    tables, star = [first, *rest[:2]], rest[2:]
+    assert notices(source.warehouse, ";".join(tables)) == []
+    source.run("shops")
+    said = notices(source.warehouse, "".join(star))
+    assert [line.split(":")[0] for line in said] == [
+        f"dwh.{table} has nothing yet of what mrr.{mirror} holds"
+        for table, mirror in (("dim_store", "stores"), ("fact_visit", "visits"), ("fact_scan", "scans"))
+    ]
+    source.run("shops")
+    assert source.warehouse.query("select * from dwh.fact_visit") == []
+    for line in said:
+        source.warehouse.execute(line.split("To fill it: ")[1])
+    assert_facts_equal_source(source)
+    assert notices(source.warehouse, "".join(star)) == []
+    source.warehouse.execute("call etl.remove_pipeline('shops')")
+    assert notices(source.warehouse, STAR) == []
+
+
+def test_another_column(shops: Flow) -> None:
+    """Called again after its stage has one more column, a dimension or fact gets it, and a rebuild fills it."""
+    shops.run("shops")
+    heard = []
+    for stage, mirror, columns, call in (
+        ("store", "stores", '"store_id": "c.id::bigint", "name": "btrim(c.name)", "city": "c.city", "size": "7"',
+         "add_dimension('dwh.dim_store', 'stg.store', 'store_key', 'store_id', '{name,city,size}')"),
+        ("visit", "visits", '"visit_id": "c.id::bigint", "store_id": "c.store_id::bigint", "visitors": "c.visitors",'
+         ' "share": "c.visitors / 8.0"',
+         "add_fact('dwh.fact_visit', 'stg.visit', '{dwh.dim_store}', '{visit_id}', '{share}')"),
+        ("scan", "scans", '"store_id": "coalesce(c.store_id, 0)::bigint", "weight": "c.weight", "note": "c.note",'
+         ' "shout": "upper(c.note)"',
+         "add_fact('dwh.fact_scan', 'stg.scan', '{dwh.dim_store}')"),
+    ):  # fmt: skip
+        shops.warehouse.execute(f"call etl.create_stage('stg.{stage}', '{mirror}', '{{{columns}}}')")
+        heard += notices(shops.warehouse, f"call etl.{call}")
+    assert [line.split(",")[0] for line in heard] == [
+        "dwh.dim_store: add column size integer",
+        "dwh.fact_visit: add column share numeric",
+        "dwh.fact_scan: add column shout text",
+    ]
+    for line in heard:
+        shops.warehouse.execute(line.split("To fill it: ")[1])
+    shops.operational.execute("delete from public.scans where note = 'x'")
+    shops.run("shops")
+    assert shops.warehouse.query("select store_id, size from dwh.dim_store where is_current order by 1") == [
+        (0, None), (1, 7), (2, 7), (9, None)
+    ]  # fmt: skip
+    assert shops.warehouse.query("select visit_id, share from dwh.fact_visit order by 1") == [
+        (1, 5), (2, Decimal("3.125")), (3, Decimal("0.875")), (4, Decimal("-0.125"))
+    ]  # fmt: skip
+    assert shops.warehouse.query("select store_id, note, shout from dwh.fact_scan order by 1, 2") == [
+        (0, "lost", "LOST"), (1, None, None), (1, None, None), (2, "", "")
+    ]  # fmt: skip
+    assert shops.warehouse.query("select total from dwh.metric_fact where measure = 'share'") == [(Decimal("8.875"),)]
+
+
+NORTH = """
+create schema north;
+create table north.stores (id int primary key, name text, city text);
+insert into north.stores values (1, 'Nord', 'Kiel'), (7, 'Förde', 'Flensburg');
+create table north.scans (store_id int, weight numeric, note text);
+insert into north.scans values (1, 1.50, null), (7, 2, 'n'), (null, 4, 'lost too');
+grant usage on schema north to headrace_source;
+grant select on all tables in schema north to headrace_source
+"""
+CHAIN = """
+call etl.add_table('op', 'public.stores', pipeline => 'shops');
+call etl.add_table('north', 'north.stores', pipeline => 'shops');
+call etl.create_stage('stg.store', 'stores', '{"store_id": "c.id::bigint", "name": "btrim(c.name)"}');
+call etl.create_stage('stg.store_north', 'north_stores', '{"store_id": "c.id::bigint", "name": "c.name"}');
+call etl.unite_stages('stg.any_store', 'stg.store', 'stg.store_north');
+call etl.add_dimension('dwh.dim_store', 'stg.any_store', 'store_key', 'store_id', '{name}');
+call etl.create_stage('stg.scan', 'scans', '{"store_id": "c.store_id::bigint", "weight": "c.weight"}',
+                      reason => $$case when c.store_id is null then 'the scan has no store' end$$);
+call etl.create_stage('stg.scan_north', 'north_scans', '{"store_id": "c.store_id::bigint", "weight": "c.weight"}',
+                      reason => $$case when c.store_id is null then 'the scan has no store' end$$);
+call etl.unite_stages('stg.any_scan', 'stg.scan', 'stg.scan_north');
+call etl.add_fact('dwh.fact_scan', 'stg.any_scan', '{dwh.dim_store}', measures => '{weight}');
+"""
+
+
+@pytest.mark.parametrize("capture", ["full", "log"])
+def test_one_star_over_two_sources(source: Flow, capture: str) -> None:
+    """Tables of one name in two sources become one dimension and one fact; equal keys and dirty rows are kept apart.
+
+    With a log table of one cluster in the pipeline, the other one's is refused, since both would have one slot.
+    """
+    warehouse, operational = source.warehouse, source.operational
+    may_replicate(operational)
+    operational.execute(SHOPS + NORTH)
+    server = operational.server
+    warehouse.execute(
+        "call etl.add_source('north', jsonb_build_object('host', %s::text, 'port', %s::text, 'dbname', %s::text), %s,"
+        " %s)",
+        [server.host, str(server.port), operational.name, SOURCE_ROLE, server.passwords[SOURCE_ROLE]],
+    )
+    if capture == "log":
+        add_log_table(source, "public.scans", "shops")
+        with raises("22023", message="from source op already, which is in the same PostgreSQL cluster", hint="'full'"):
+            warehouse.execute("call etl.add_table('north', 'north.scans', pipeline => 'shops', capture => 'log')")
+    else:
+        source.add_table("public.scans", "shops")
+    warehouse.execute("call etl.add_table('north', 'north.scans', pipeline => 'shops')")
+    warehouse.execute(CHAIN)
+    source.run("shops")
+    scans = (
+        "select f.source, f.store_id, d.name, f.weight from dwh.fact_scan f join dwh.dim_store d using (store_key)"
+        " order by 1, 2, 4"
+    )
+    assert warehouse.query(scans) == [
+        ("north", 1, "Nord", Decimal("1.5")),
+        ("north", 7, "Förde", 2),
+        ("op", 1, "Centre", Decimal("1.5")),
+        ("op", 1, "Centre", Decimal("1.5")),
+        ("op", 1, "Centre", Decimal("1.5")),
+        ("op", 2, "Harbour", 7),
+    ]
+    quarantine = "select mirror, stage, row_data ->> 'note' from stg.quarantine order by 1"
+    assert warehouse.query(quarantine) == [
+        ("north_scans", "stg.any_scan", "lost too"),
+        ("scans", "stg.any_scan", "lost"),
+    ]
+    operational.execute(
+        "update north.scans set store_id = 7 where note = 'lost too'; delete from public.scans where store_id = 1;"
+        " update north.stores set name = 'Süd' where id = 1"
+    )
+    source.run("shops")
+    operational.execute("insert into north.scans values (1, 9, 'new')")
+    source.run("shops")
+    expected = [
+        ("north", 1, "Nord", Decimal("1.5")),
+        ("north", 1, "Süd", 9),
+        ("north", 7, "Förde", 2),
+        ("north", 7, "Förde", 4),
+        ("op", 2, "Harbour", 7),
+    ]
+    assert warehouse.query(scans) == expected
+    assert [row[1:] for row in warehouse.query(quarantine)] == [("stg.any_scan", "lost")]
+    for table in ("dwh.fact_scan", "dwh.dim_store"):
+        warehouse.call("etl.rebuild", relation=table)
+    assert warehouse.query(scans) == expected
+    warehouse.execute("call etl.remove_pipeline('shops')")
+    assert warehouse.query("select stage from etl.stage where stage ~ 'any|north'") == []
+    assert warehouse.value("select to_regprocedure('stg.any_scan(bigint)')") is None
+
+
+def test_a_dimension_that_is_loaded_from_another_stage(source: Flow) -> None:
+    """Its step goes with it, also into another pipeline: what changes there arrives, and nothing of it is lost."""
+    source.operational.execute(SHOPS + "create table public.branches (id int, name text)")
+    source.warehouse.execute(
+        "call etl.add_table('op', 'public.stores', pipeline => 'shops');"
+        "call etl.add_table('op', 'public.branches', pipeline => 'shops');"
+        "call etl.add_table('op', 'public.visits', pipeline => 'others');"
+        """call etl.create_stage('stg.store', 'stores', '{"store_id": "c.id::bigint", "name": "c.name"}');"""
+        """call etl.create_stage('stg.branch', 'branches', '{"store_id": "c.id::bigint", "name": "c.name"}');"""
+        """call etl.create_stage('stg.seen', 'visits', '{"store_id": "c.store_id::bigint", "name": "null::text"}')"""
+    )
+    add = "call etl.add_dimension('dwh.dim_store', %s, 'store_key', 'store_id', '{name}')"
+    members = "select store_id from dwh.dim_store where is_current order by 1"
+    source.warehouse.execute(add, ["stg.store"])
+    source.run("shops")
+    source.warehouse.execute(add, ["stg.branch"])
+    source.operational.execute("insert into public.branches values (5, 'Fifth')")
+    source.run("shops")
+    assert source.warehouse.query(members) == [(1,), (2,), (5,)]
+    source.warehouse.execute(add, ["stg.seen"])
+    source.run("others")
+    assert source.warehouse.query(members) == [(1,), (2,), (5,), (9,)]
+    assert source.warehouse.query("select pipeline, stages, depends_on from etl.step where step = 'dim_store'") == [
+        ("others", ["stg.seen"], ["judge"])
+    ]
+    with raises("22023", message="several mirrors of one source: stores, visits", hint="a view"):
+        source.warehouse.execute("call etl.unite_stages('stg.both', 'stg.store', 'stg.seen')")
+    source.warehouse.execute(
+        "call etl.add_stage('stg.both', 'stores', 'visits');"
+        'create function stg.both(p_batch bigint) returns table (change_seq bigint, op "char", origin bigint,'
+        " source text, store_id bigint, name text, reason text) language sql stable as"
+        " $$ select * from stg.store(p_batch) union all select * from stg.seen(p_batch) $$"
+    )
+    with raises("22023", message="stg.both reads mirrors of several pipelines: others, shops", hint="one pipeline"):
+        source.warehouse.execute(add, ["stg.both"])
+
+
 REFUSED = [  # call, SQLSTATE, words of message or detail, words of hint
     ("create_stage('stg.x', 'nix', '{\"a\": \"1\"}')", "42704", "there is no mirror nix", "etl.add_table"),
     ("create_stage('stg.x', 'stores', '{\"a\": \"c.nix\"}')", "42703", "cannot be made: column c.nix", "c.id, c.name"),
+    ("create_stage('stg.x', 'stores', '{\"a\": \"1\"}', 'c.id = 1')", "42804", "true or false: c.id = 1", "case when"),
+    ("unite_stages('stg.x', 'stg.visit', 'stg.scan')", "22023", "Missing: stg.scan: visit_id bigint", "of the first"),
+    ("unite_stages('stg.x', 'stg.visit', 'stg.visit')", "22023", "several mirrors of one source: visits", "a view"),
+    ("unite_stages('stg.x', 'stg.visit', 'stg.nix')", "42883", "no stage function stg.nix", "create_stage"),
+    ("unite_stages('stg.customer', 'stg.visit')", "42723", "did not make", "another name"),
     ("create_stage('stg.x', 'stores', '{}')", "42704", "has no columns", "expression"),
     ("create_stage('stg.customer', 'stores', '{\"a\": \"1\"}')", "42723", "did not make", "another name"),
     ("add_stage('stg.odd', 'stores')", "42703", "not return: origin (bigint), reason (text)", "Every stage"),
@@ -252,6 +473,7 @@ REFUSED = [  # call, SQLSTATE, words of message or detail, words of hint
     ("remove_stage('stg.nix')", "42704", "no stage stg.nix", "etl.stage"),
     ("remove_dimension('dwh.nix')", "42704", "no dimension dwh.nix", "etl.dimension"),
     ("remove_fact('dwh.nix')", "42704", "no fact dwh.nix", "etl.fact"),
+    ("remove_pipeline('shops')", "2BP01", "view dwh.big_visits depends on table dwh.fact_visit", "Drop these first"),
     ("remove_pipeline('nix')", "42704", "no pipeline nix", "etl.pipeline"),
 ]  # fmt: skip
 
@@ -262,6 +484,7 @@ def test_what_is_refused(shops: Flow) -> None:
         'create function stg.odd(p_batch bigint) returns table (change_seq bigint, op "char", origin int, source text)'
         " language sql as $$ select 1, 'I'::\"char\", 1, 'op' $$"
     )
+    shops.warehouse.execute("create view dwh.big_visits as select * from dwh.fact_visit where visitors > 30")
     before = contents(shops.warehouse)
     for statement, sqlstate, message, hint in REFUSED:
         with raises(sqlstate, message=message, hint=hint):

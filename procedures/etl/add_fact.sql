@@ -1,6 +1,6 @@
 -- requires: etl.fact_columns, dwh.recount_facts
--- Contract: registers a fact table for dwh.load_fact(), or changes it, with the steps that load it; makes the table if it is not there, and
--- else checks that it has the columns that the routine fills, of the stage's types: equal rows are found by their text form.
+-- Contract: registers a fact table for dwh.load_fact(), or changes it, with the steps that load it; makes the table if it is not there, or
+-- the columns that one it made lacks, and else checks that it has the columns that the routine fills, of the stage's types: equal rows are found by their text form.
 -- measures: what dwh.metric_fact sums by day; what the table has already is counted here.
 create or replace procedure etl.add_fact(fact text, stage text, dimensions text[] default '{}', key text[] default null, measures text[] default '{}')
 language plpgsql
@@ -11,6 +11,7 @@ as $$
 declare
   v_fact etl.fact := (add_fact.fact, add_fact.stage, coalesce(add_fact.dimensions, '{}'), nullif(add_fact.key, '{}'), false,
                        coalesce(add_fact.measures, '{}'));
+  v_is_new constant boolean := not exists (select from etl.fact f where f.fact = add_fact.fact);
   v_wrong text;
 begin
   select string_agg(x.name, ', ' order by x.name) into v_wrong
@@ -37,6 +38,9 @@ begin
     perform etl.make_fact_table(v_fact);
     v_fact.is_made := true;
   else
+    if exists (select from etl.fact f where f.fact = v_fact.fact and f.is_made) then
+      perform etl.adopt_columns(v_fact.fact, v_fact.stage, etl.fact_columns(v_fact));
+    end if;
     select string_agg(n.name || ' ' || n.type, ', ' order by n.name) into v_wrong
     from (select c.column_name, c.type_name from etl.stage_columns(v_fact.stage) c where c.column_name = any (etl.fact_columns(v_fact))
           union all select d.surrogate_key, 'bigint' from etl.dimension d where d.dimension = any (v_fact.dimensions)
@@ -49,6 +53,8 @@ begin
       raise exception using
         errcode = 'undefined_column',
         message = format('fact table %s lacks columns: %s', v_fact.fact, v_wrong),
+        detail = (select 'It has: ' || string_agg(format('%s %s', a.attname, format_type(a.atttypid, null)), ', ' order by a.attnum) || '.'
+                  from pg_attribute a where a.attrelid = to_regclass(v_fact.fact) and a.attnum > 0 and not a.attisdropped),
         hint = 'Add them; or drop the table, and this call makes it.';
     end if;
   end if;
@@ -58,9 +64,12 @@ begin
   set stage = excluded.stage, dimensions = excluded.dimensions, key_columns = excluded.key_columns, measures = excluded.measures;
   perform dwh.recount_facts(v_fact);
   perform etl.add_steps(v_fact.fact, v_fact.stage, 'dwh.load_fact', v_fact.dimensions);
+  if v_is_new then
+    perform etl.tell_rebuild(v_fact.fact, v_fact.stage);
+  end if;
 end
 $$;
 
 comment on procedure etl.add_fact(text, text, text[], text[], text[]) is
-  'Registers a fact table (schema.table) for dwh.load_fact(), with its steps, and makes it if it is missing. stage: its stage function; dimensions: registered dimensions it refers to, whose business keys the stage has; key: columns of the stage that tell one fact, by default none; measures: columns of it that the dashboard sums by day, by default it counts rows. Raises 42703, 42704, 42804, 42883. For the administrator (member of headrace_owner).';
+  'Registers a fact table (schema.table) for dwh.load_fact(), with its steps, and makes it if it is missing, or the columns that one it made lacks. stage: its stage function; dimensions: registered dimensions it refers to, whose business keys the stage has; key: columns of the stage that tell one fact, by default none; measures: columns of it that the dashboard sums by day, by default it counts rows. Raises 42703, 42704, 42804, 42883. For the administrator (member of headrace_owner).';
 revoke all on procedure etl.add_fact(text, text, text[], text[], text[]) from public;

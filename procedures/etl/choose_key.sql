@@ -40,6 +40,7 @@ begin
     raise exception using
       errcode = 'undefined_column',
       message = format('key columns that %s does not have, or that are dropped or truncated: %s', v_relation, v_wrong),
+      detail = 'It has: ' || etl.column_list((p_table).source_table_id, '%1$I') || '.',
       hint = 'Choose another key, hash the column instead, or pass key => ''{}'' to treat the table as keyless.';
   elsif p_key is not null and v_is_table and not v_is_unique then
     raise exception using

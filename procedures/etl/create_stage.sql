@@ -15,7 +15,7 @@ declare
   v_changes constant text := format('stg.%I', v_mirror || '_changes');
   v_source constant text := coalesce(create_stage.source, (select t.source from etl.source_table t where t.mirror = v_mirror));
   v_expressions constant text := (select string_agg(format('(%s) as %I', c.value, c.key), ', ' order by c.ordinality) from json_each_text(create_stage.columns) with ordinality c);
-  v_reason constant text := format('case when c._hr_op in (''I'', ''U'') then (%s)::text end', coalesce(create_stage.reason, 'null'));
+  v_reason constant text := coalesce(create_stage.reason, 'null::text');
   v_types text;
 begin
   if v_source is null or v_expressions is null then
@@ -30,7 +30,7 @@ begin
       hint = 'Choose another name, or change that function itself.';
   end if;
   begin
-    execute format('create temporary view headrace_stage as select %s, %s as reason from %s c', v_expressions, v_reason, v_changes);
+    execute format('create temporary view headrace_stage as select %s, (%s) as reason from %s c', v_expressions, v_reason, v_changes);
   exception when others then
     raise exception using
       errcode = sqlstate,
@@ -39,7 +39,14 @@ begin
         select string_agg(format('c.%I', x.column_name), ', ' order by x.position) from etl.source_column x join etl.source_table t on t.source_table_id = x.source_table_id
         where t.mirror = v_mirror and x.mask is distinct from 'drop'));
   end;
-  select string_agg(format('%I %s', a.attname, format_type(a.atttypid, null)), ', ' order by a.attnum) into v_types
+  if exists (select from pg_attribute a where a.attrelid = to_regclass('pg_temp.headrace_stage') and a.attname = 'reason' and a.atttypid = 'boolean'::regtype) then
+    raise exception using
+      errcode = 'datatype_mismatch',
+      message = format('the reason of stage %s is true or false: %s', v_stage, v_reason),
+      detail = 'Any reason but null makes a row unfit, and false is not null.',
+      hint = 'Say why a row is unfit: case when … then ''…'' end.';
+  end if;
+  select string_agg(format('%I %s', a.attname, case when a.attname = 'reason' then 'text' else format_type(a.atttypid, null) end), ', ' order by a.attnum) into v_types
   from pg_attribute a where a.attrelid = to_regclass('pg_temp.headrace_stage') and a.attnum > 0;
   drop view pg_temp.headrace_stage;
 
@@ -47,7 +54,7 @@ begin
     execute format('drop function %I.%I(bigint)', v_name[1], v_name[2]);
   end if;
   execute format('create function %I.%I(p_batch bigint) returns table (change_seq bigint, op "char", origin bigint, source text, %s) language sql stable as %L',
-    v_name[1], v_name[2], v_types, format(E'\n  select c._hr_seq, c._hr_op, coalesce(c._hr_origin, c._hr_batch), %L::text, %s, %s\n  from %s c\n  where c._hr_batch = p_batch\n',
+    v_name[1], v_name[2], v_types, format(E'\n  select c._hr_seq, c._hr_op, coalesce(c._hr_origin, c._hr_batch), %L::text, %s, case when c._hr_op in (''I'', ''U'') then (%s)::text end\n  from %s c\n  where c._hr_batch = p_batch\n',
                                            v_source, v_expressions, v_reason, v_changes));
   execute format('comment on function %I.%I(bigint) is %L', v_name[1], v_name[2], format('Cleaned and judged changes of %s in batch p_batch; made by etl.create_stage().', v_mirror));
   execute format('revoke all on function %I.%I(bigint) from public', v_name[1], v_name[2]);
@@ -57,5 +64,5 @@ end
 $$;
 
 comment on procedure etl.create_stage(text, text, json, text, text) is
-  'Makes and registers a stage function. stage: its name, stg.name; mirror: whose change set it reads; columns: {"name": "SQL expression over c.column"}; reason: SQL expression that says why a row is unfit, null for fit; source: what its rows name as their source, by default the mirror''s. Raises 42704, 42723, 22023, or the expression''s own error. For the administrator (member of headrace_owner).';
+  'Makes and registers a stage function. stage: its name, stg.name; mirror: whose change set it reads; columns: {"name": "SQL expression over c.column"}; reason: SQL expression that says why a row is unfit, null for fit; source: what its rows name as their source, by default the mirror''s. Raises 42704, 42723, 42804, 22023, or the expression''s own error. For the administrator (member of headrace_owner).';
 revoke all on procedure etl.create_stage(text, text, json, text, text) from public;

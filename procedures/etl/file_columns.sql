@@ -14,7 +14,14 @@ begin
   execute format('create foreign table %I._hr_header (line text) server %1$I options (%s)', p_source, etl.option_list(
     p_options - array['header', 'null', 'escape', 'force_not_null', 'force_null', 'default', 'on_error', 'log_verbosity', 'reject_limit']
     || jsonb_build_object('format', 'csv', 'delimiter', left(c_separators, 1), 'quote', right(c_separators, 1))));
-  execute format('select h.line from %I._hr_header h limit 1', p_source) into v_line;
+  begin
+    execute format('select h.line from %I._hr_header h limit 1', p_source) into v_line;
+  exception when undefined_file or insufficient_privilege then
+    raise exception using
+      errcode = sqlstate,
+      message = sqlerrm,
+      hint = 'The warehouse''s server reads the file, as the user of the machine that it runs as: it has to be there, and readable for that user.';
+  end;
   execute format('drop foreign table %I._hr_header', p_source);
   if v_line like E'\uFEFF%' then
     raise exception using

@@ -13,6 +13,7 @@ declare
   v_remedies text;
 begin
   perform etl.refuse_log(p_table);
+  perform etl.refuse_shared_slot(p_table);
   create temporary table headrace_finding on commit drop as
   select s.* from etl.check_server((p_table).source) s
   union all
@@ -41,5 +42,5 @@ end
 $$;
 
 comment on function etl.prepare_log(etl.source_table) is
-  'Makes a table ready for capture by log, or raises 55000 with what has to be run at the source. Needs the open connection. Internal.';
+  'Makes a table ready for capture by log, or raises 22023 where it cannot be, 55000 with what has to be run at the source. Needs the open connection. Internal.';
 revoke all on function etl.prepare_log(etl.source_table) from public;

@@ -1,3 +1,4 @@
+-- requires: etl.similar_tables
 -- Contract: reads a table's columns from the source and registers them with their masks; checks that the table can be seen
 -- and read there, that every mask names a column of it, and that there is a type here for each column that is not left out.
 create or replace function etl.register_columns(
@@ -10,6 +11,7 @@ declare
   v_relation constant text := format('%I.%I', (p_table).source_schema, (p_table).source_name);
   v_masked constant text[] := coalesce(p_drop_columns, '{}') || coalesce(p_hash_columns, '{}') || array(select jsonb_object_keys(coalesce(p_truncate_columns, '{}')));
   v_unknown text;
+  v_similar text;
 begin
   insert into etl.source_column (source_table_id, position, column_name, source_type, mirror_type, mask, mask_length)
   select (p_table).source_table_id, c.column_position, c.column_name, c.source_type,
@@ -21,10 +23,11 @@ begin
               then (p_truncate_columns ->> c.column_name)::integer end
   from etl.source_columns((p_table).source, (p_table).source_schema, (p_table).source_name) c;
   if not found then
+    v_similar := etl.similar_tables((p_table).source, (p_table).source_name);
     raise exception using
       errcode = 'undefined_table',
       message = format('source %s has no table %s', (p_table).source, v_relation),
-      hint = 'Check the name, and the quotes where it is not all lower case.';
+      hint = 'Check the name, and the quotes where it is not all lower case.' || coalesce(' It has ' || v_similar || '.', '');
   end if;
 
   select string_agg(m.name, ', ') into v_unknown
@@ -52,12 +55,21 @@ begin
     from etl.source_columns((p_table).source, (p_table).source_schema, (p_table).source_name) c
     where c.type_oid is null and c.column_name <> all (coalesce(p_drop_columns, '{}'));
   else
-    perform etl.send_query('headrace_' || (p_table).source, format('select null::text from %s limit 0', v_relation));
-    perform etl.finish_query('headrace_' || (p_table).source);
+    begin
+      perform etl.send_query('headrace_' || (p_table).source, format('select null::text from %s limit 0', v_relation));
+      perform etl.finish_query('headrace_' || (p_table).source);
+    exception when insufficient_privilege then
+      raise exception using
+        errcode = 'insufficient_privilege',
+        message = format('%s of source %s may not be read: %s', v_relation, (p_table).source, sqlerrm),
+        hint = format(E'At the source, as its DBA, db/source.sql with -v schema=%1$I, or:\ngrant usage on schema %1$I to %3$I; grant select on %2$s to %3$I;', (p_table).source_schema, v_relation, (
+          select coalesce(max(o.option_value), 'headrace_source') from pg_user_mappings m cross join pg_options_to_table(m.umoptions) o
+          where m.srvname = (p_table).source and o.option_name = 'user'));
+    end;
   end if;
 end
 $$;
 
 comment on function etl.register_columns(etl.source_table, text[], text[], jsonb) is
-  'Registers the columns of a source table with their masks. Raises 42P01, 42703, 22023, or the source''s own error where the table may not be read. Needs the open connection. Internal.';
+  'Registers the columns of a source table with their masks. Raises 42P01, 42703, 22023, 42501 with what the DBA grants where the table may not be read. Needs the open connection. Internal.';
 revoke all on function etl.register_columns(etl.source_table, text[], text[], jsonb) from public;

@@ -6,7 +6,8 @@
 -- rows written out, before anything else changes the mirror.
 -- A table that the source's statistics do not know may be large, unless it is empty. The common way, through a change set, go sources over
 -- another wrapper, mirrors on a cluster of Citus, what was restored in part and has to be sent anew, a mirror of which
--- earlier changes still wait, and one whose change set a view or a function of others is bound to; and so it goes while
+-- earlier changes still wait, one whose change set a view or a function of others is bound to, and one that shares a stage function, since the judge finds rows by
+-- their numbers, which those of two copies share; and so it goes while
 -- another session, such as a dump, holds a lock on one of the tables.
 create or replace function mrr.begin_copy(p_table etl.source_table, p_batch bigint)
 returns boolean
@@ -22,6 +23,7 @@ begin
   if (p_table).key_columns is not null or (p_table).needs_rebuild or etl.is_foreign((p_table).source)
      or exists (select from pg_extension e where e.extname = 'citus')
      or exists (select from etl.batch b join etl.batch_table t on t.batch_id = b.batch_id where t.mirror = v_mirror and b.published_at is null)
+     or exists (select from etl.stage g join etl.stage o on o.stage = g.stage and o.mirror <> g.mirror where g.mirror = v_mirror)
      or exists (select from pg_depend d where d.refobjid = format('stg.%I', v_mirror || '_changes')::regclass and d.refclassid = 'pg_class'::regclass
                 and d.classid in ('pg_rewrite'::regclass, 'pg_proc'::regclass)) then
     return false;
