@@ -56,7 +56,8 @@ def test_copy_is_its_own_change_set(copied: Flow) -> None:
 
 SHAPE = """
 select a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, col_description(a.attrelid, a.attnum), k.attnum,
-       array(select c.contype::text || pg_get_constraintdef(c.oid) from pg_constraint c where c.conrelid = a.attrelid order by 1)
+       array(select c.contype::text || pg_get_constraintdef(c.oid) from pg_constraint c
+             where c.conrelid = a.attrelid order by 1)
 from pg_attribute a
 left join pg_index i on i.indrelid = a.attrelid and i.indisprimary
 left join lateral unnest(i.indkey) k (attnum) on k.attnum = a.attnum

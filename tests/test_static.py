@@ -38,6 +38,7 @@ create temporary table headrace_change (
     seq bigint, tag "char", old_kind "char", old_values text[], new_values text[], kept integer[], column_names text[]
 );
 create temporary table headrace_log (_hr_seq bigint, _hr_op "char", _hr_kept text[], _hr_old bigint);
+create temporary table headrace_unknown (source text, member bigint);
 create temporary table headrace_bucket (bucket integer, copies bigint, hash numeric, is_source boolean);
 create temporary table headrace_image (bucket integer, image text, copies bigint);
 create temporary table headrace_difference (bucket integer, image text, copies_source bigint, copies_mirror bigint);

@@ -19,8 +19,7 @@ begin
     ' select distinct s.source, s.%3$I as member from %1$s($1) s left join %2$s d on d.source = s.source and d.%3$I = s.%3$I'
     ' where s.op in (''I'', ''U'') and d.source is null', p_stage::regproc, p_dimension::regclass, v_key)
     using p_batch;
-  execute format('select count(u.source) from pg_temp.headrace_unknown u where u.member is null and %L is not null', v_key) into v_keyless;
-  if v_keyless > 0 then
+  if exists (select from pg_temp.headrace_unknown u where u.member is null) then
     execute format('select count(*) from %s($1) s where s.op in (''I'', ''U'') and s.%I is null', p_stage::regproc, v_key) into v_keyless using p_batch;
     raise exception using
       errcode = 'not_null_violation',

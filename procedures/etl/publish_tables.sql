@@ -25,7 +25,7 @@ begin
       null; -- the capture says so
     end;
   end loop;
-  return not exists (select from etl.unpublished_tables(p_pipeline, p_source));
+  return not found or not exists (select from etl.unpublished_tables(p_pipeline, p_source));
 end
 $$;
 
