@@ -114,6 +114,10 @@ def warehouse_template(warehouse_server: Server, workers: list[Server]) -> Itera
         template.close()
         alembic(template.dsn, command.upgrade, "head")
         login(warehouse_server, "headrace_runner", "headrace_monitor", "headrace_reader")
+        for node in nodes:  # Citus's maintenance daemon comes back by itself, and would be in the way of the next clone
+            admin = node.database("postgres")
+            admin.execute(f"alter database {template.name} allow_connections false")
+            admin.close()
         yield template
 
 
@@ -126,7 +130,7 @@ def cloned_warehouse(
     @contextmanager
     def clone() -> Iterator[Database]:
         nodes = [warehouse_template.server, *workers]
-        for node in nodes:  # the maintenance daemon of each comes back by itself
+        for node in nodes:
             admin = node.database("postgres")
             admin.execute(
                 "select pg_terminate_backend(pid, 10000) from pg_stat_activity where datname = %s",
