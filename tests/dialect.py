@@ -120,6 +120,8 @@ class _Walk(Visitor):
         self.found: list[str] = []
 
     def visit(self, _ancestors: object, node: ast.Node) -> None:
+        if getattr(node, "withClause", None) is not None:
+            self._with(node)
         if isinstance(node, CHANGING):
             self._change(node)
         elif isinstance(node, ast.SubLink) and isinstance(node.subselect, ast.SelectStmt):
@@ -130,6 +132,15 @@ class _Walk(Visitor):
             kinds = {self.dialect.kind(table) for table in tables(node.subquery)}
             if "distributed" in kinds and node.subquery.limitCount is not None:
                 self.found.append("LIMIT in a lateral subquery of a distributed table: number its rows instead")
+
+    def _with(self, statement: Any) -> None:
+        if not any(self.dialect.kind(table) == "reference" for table in tables(statement)):
+            return
+        for query in (expression.ctequery for expression in statement.withClause.ctes):
+            if isinstance(query, ast.UpdateStmt | ast.DeleteStmt) and not self.dialect.is_spread(query.relation):
+                self.found.append(
+                    f"WITH changes {query.relation.relname}, which is local, beside a reference table: read that before"
+                )
 
     def _change(self, node: Any) -> None:
         kind = self.dialect.kind(node.relation)

@@ -127,6 +127,7 @@ def test_nothing_is_executed_that_citus_refuses(sales: Flow) -> None:
         ("insert into etl.a values (1) on conflict do nothing; get diagnostics v_rows = row_count;", "ROW_COUNT"),
         ("execute 'insert into a on conflict do nothing'; get diagnostics v_rows = row_count;", "ROW_COUNT"),
         ("if true then update dwh.fact_sales set qty = random(); end if", "random() is called in a change"),
+        ("with d as (delete from etl.a using dwh.dim_date p) select 1 into v_rows", "beside a reference table"),
     ],
 )  # fmt: skip
 def test_planted_faults_are_found(warehouse: Database, statement: str, finding: str) -> None:
@@ -148,6 +149,7 @@ def test_what_is_allowed_is_not_found(warehouse: Database) -> None:
         "update dwh.fact_sales set qty = abs(qty)",
         "with a as (insert into mrr.t values (1) on conflict do nothing returning 1) select from a",
         "insert into etl.batch values (1); get diagnostics v_rows = row_count",
+        "with d as (select p.day from dwh.dim_date p) delete from etl.a using d where a.day = d.day",
     ):
         assert list(said.findings(MAKE.format("function", statement + ";"))) == []
 

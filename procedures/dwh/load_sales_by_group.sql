@@ -3,11 +3,14 @@
 -- what that has of a completed product is exactly what counts for (unknown) here.
 -- Invariant: in the end it equals dwh.sales_by_day summed by the groups of dwh.dim_product. A completed product is looked for
 -- on the days and in the countries of (unknown) alone, by primary keys: no search through what is stored.
+-- The changes are read into a variable, since a cluster of Citus joins no reference table beside the changes of local ones.
 create or replace function dwh.load_sales_by_group()
 returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_delta dwh.sales_by_group[];
 begin
   with moved as (
     select v.product_group, a.captured_on, a.country, v.sign * a.lines as lines, v.sign * a.units as units
@@ -27,6 +30,11 @@ begin
       select m.product_group, m.captured_on, m.country, m.lines, m.units from moved m
     ) c (product_group, captured_on, country, lines, units)
     group by 1, 2, 3
+  )
+  select array_agg(row(d.product_group, d.captured_on, d.country, d.lines, d.units)::dwh.sales_by_group) into v_delta from delta d;
+
+  with delta as (
+    select d.product_group, d.captured_on, d.country, d.lines, d.units from unnest(v_delta) d
   ), emptied as (
     delete from dwh.sales_by_group a using delta d
     where a.product_group = d.product_group and a.captured_on = d.captured_on and a.country = d.country and a.lines + d.lines = 0

@@ -37,6 +37,7 @@ begin
     end if;
   end if;
   begin
+    perform etl.await_workers();
     for v_batch in select b.* from etl.batch b where b.pipeline = v_pipeline and b.published_at is null order by b.batch_id loop
       v_first := coalesce(v_first, v_batch.batch_id);
       if v_batch.rows_changed > 0 then

@@ -52,6 +52,7 @@ begin
         message = format('pipeline %s has no enabled table, so there is nothing to capture', v_pipeline),
         hint = format('Register one: call etl.add_table(''op'', ''public.orders'', pipeline => %L);', v_pipeline);
     end if;
+    perform etl.await_workers();
     perform mrr.settle_copies(v_pipeline);
     insert into etl.batch (pipeline, run_id, captured_at) values (v_pipeline, capture.run_id, clock_timestamp()) returning batch_id into v_batch;
     for v_source in

@@ -25,6 +25,7 @@ begin
   v_steps := array[etl.begin_step('reconcile', v_table.mirror, null)];
   begin
     perform etl.show_progress(p_run_id, 'c', p_source_table_id, 0, 0, clock_timestamp());
+    perform etl.await_workers();
     perform etl.connect_source(v_table.source);
     perform mrr.apply_seen_changes(v_table, p_run_id);
     select c.* into v_result from mrr.compare_buckets(v_table) c;
