@@ -134,9 +134,9 @@ def warehouse_template(warehouse_server: Server) -> Iterator[Database]:
         yield template
 
 
-def unschedule(server: Server, name: str) -> None:
+def unschedule(server: Server, name: str, cron_database: str = CRON_DATABASE) -> None:
     """Take away the jobs that a database has with the server's pg_cron."""
-    cron = server.database(CRON_DATABASE)
+    cron = server.database(cron_database)
     if cron.query("select from pg_catalog.pg_extension where extname = 'pg_cron'"):
         cron.execute("select cron.unschedule(jobid) from cron.job where database = %s", [name])
     cron.close()

@@ -32,7 +32,7 @@ from tests import (
     test_types,
     test_watermark,
 )
-from tests.conftest import alembic, database, login
+from tests.conftest import alembic, database, login, unschedule
 from tests.faults import assert_all_arrived, errors, runs
 from tests.support import TEXT_FORM, BackgroundRun, Database, Flow, Row, Server, raises, wait_until
 
@@ -120,6 +120,10 @@ def warehouse_template(warehouse_server: Server, workers: list[Server]) -> Itera
         template.close()
         alembic(template.dsn, command.upgrade, "head")
         login(warehouse_server, "headrace_runner", "headrace_monitor", "headrace_reader")
+        admin = warehouse_server.database("postgres")
+        if cron_database := admin.value("select current_setting('cron.database_name', true)"):
+            unschedule(warehouse_server, template.name, cron_database)
+        admin.close()
         for node in nodes:  # Citus's maintenance daemon comes back by itself, and would be in the way of the next clone
             admin = node.database("postgres")
             admin.execute(f"alter database {template.name} allow_connections false")
