@@ -66,7 +66,7 @@ where a.attrelid = to_regclass(%s) and a.attnum > 0 order by a.attnum"""
 
 def test_month_filled_at_once_is_a_month_like_any_other(copied: Flow) -> None:
     """Columns, comments and constraints are those of a partition that was made empty; keys go on behind its own."""
-    copied.run()
+    copied.warehouse.execute("call dwh.publish('sales')")
     ((this, after),) = copied.warehouse.query(
         "select dwh.partition_name('dwh.fact_sales', d.month), dwh.partition_name('dwh.fact_sales', d.month + 31)"
         " from (select date_trunc('month', captured_on)::date from dwh.fact_sales limit 1) d (month)"
