@@ -28,8 +28,7 @@ begin
        union all
        select format('add constraint %I %s', c.conname, pg_get_constraintdef(c.oid))
        from pg_constraint c
-       where c.conrelid = v_fact and c.contype = 'c'
-         and not exists (select from pg_constraint x where x.conrelid = v_partition and x.conname = c.conname)) r (rule)),
+       where c.conrelid = v_fact and c.contype = 'c') r (rule)),
     v_month, v_end);
   execute format('alter table %s attach partition %s for values from (%L) to (%L)', v_fact, v_partition, v_month, v_end);
   execute format('alter table %s drop constraint headrace_month', v_partition);

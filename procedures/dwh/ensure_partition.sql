@@ -10,7 +10,8 @@ declare
   v_names constant text[] := parse_ident(v_partition);
 begin
   if to_regclass(v_partition) is null then
-    execute format('create table %I.%I (like %s including all excluding identity excluding indexes)', v_names[1], v_names[2], p_fact::regclass);
+    execute format('create table %I.%I (like %s including all excluding comments excluding constraints excluding identity excluding indexes)',
+      v_names[1], v_names[2], p_fact::regclass);
     perform dwh.attach_partition(p_fact, v_partition, p_day);
   end if;
 end
