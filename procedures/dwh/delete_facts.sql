@@ -1,4 +1,4 @@
--- requires: etl.fact_columns, dwh.note_facts
+-- requires: etl.generations, etl.placed_hash, etl.fact_columns, dwh.note_facts
 -- Contract: deletes the facts of the rows that a batch changes or deletes, by their key; without a key, for each group of n equal rows D
 -- the n most recently captured equal facts. After a truncation (T) all facts of the source. Returns the rows deleted.
 -- dwh.facts_by_day gives up what they had there; after a truncation it is made anew (dwh.load_fact).
@@ -26,13 +26,14 @@ begin
     return v_truncated + v_deleted;
   end if;
   execute format(
-    'with gone as (select s.source, row(%1$s)::text collate "C" as image, count(*) as copies from %2$s($1) s where s.op = ''D'' group by 1, 2),'
+    'with gone as (select n.*, array(select etl.placed_hash(g, hashtextextended(n.image, 0)) from unnest($2) g) as places'
+    '              from (select s.source, row(%1$s)::text collate "C" as image, count(*) as copies from %2$s($1) s where s.op = ''D'' group by 1, 2) n),'
     ' equal as (select f.fact_key, g.copies, row_number() over (partition by g.source, g.image order by f.batch_id desc, f.fact_key desc) as number'
-    '           from gone g join %3$s f on f.row_hash = hashtextextended(g.image, 0) and f.source = g.source and row(%4$s)::text collate "C" = g.image),'
+    '           from gone g join %3$s f on f.row_hash = any (g.places) and f.source = g.source and row(%4$s)::text collate "C" = g.image),'
     ' removed as (delete from %3$s f using equal e where f.fact_key = e.fact_key and e.number <= e.copies returning %5$s), noted as (%6$s)'
     ' select (select count(*) from removed), (select coalesce(sum(g.copies), 0)::bigint from gone g)',
     dwh.name_list(etl.fact_columns(p_fact), 's.%I'), (p_fact).stage::regproc, (p_fact).fact::regclass, dwh.name_list(etl.fact_columns(p_fact), 'f.%I'), v_returned, v_noted)
-    into v_deleted, v_gone using p_batch;
+    into v_deleted, v_gone using p_batch, etl.generations((p_fact).fact::regclass);
   if v_deleted <> v_gone then
     raise exception using
       errcode = 'data_exception',

@@ -2,7 +2,7 @@
 -- returns how many, and notes them in stg.sales_delta. The judge has taken unfit rows out of the change set. A replayed or
 -- rebuilt row keeps the batch and the date of its first capture (p_origins: the batches that first captured the rows).
 -- A month that has no partition yet is filled before it is attached (dwh.fill_sales_partition), save on a cluster of Citus.
--- Rows come in the order of the primary key, each of whose pages is then met once.
+-- Rows come in the order of fact_sales_place_idx, each of whose pages is then met once.
 -- Invariant: with one origin, which all but replayed and rebuilt batches have, it is a constant to the planner, which then
 -- knows that nearly every version of the dimensions holds. With several it would expect next to none and look each up.
 create or replace function dwh.insert_sales(p_batch bigint, p_origins bigint[], p_fit bigint)
@@ -40,7 +40,7 @@ begin
     '   join etl.batch b on b.batch_id = %1$s'
     '   join dwh.dim_customer c on c.source = s.source and c.customer_id = s.customer_id and c.batch_from <= %1$s and %1$s < c.batch_to'
     '   join dwh.dim_product p on p.source = s.source and p.product_id = s.product_id and p.batch_from <= %1$s and %1$s < p.batch_to'
-    '   where s.op in (''I'', ''U'') order by s.customer_id, s.product_id'
+    '   where s.op in (''I'', ''U'') order by hashint8(s.customer_id)::bigint & 4294967295, s.product_id'
     '   returning captured_on, customer_key, product_key, qty'
     ' ), counted as ('
     '   select i.captured_on, i.customer_key, i.product_key, count(*) as lines, sum(i.qty) as units from inserted i group by 1, 2, 3'

@@ -22,7 +22,7 @@ begin
     group by 1, 2, 3
   ), emptied as (
     delete from dwh.sales_by_day a using delta d
-    where a.captured_on = d.captured_on and a.country = d.country and a.product_key = d.product_key and a.lines + d.lines = 0
+    where d.lines < 0 and a.captured_on = d.captured_on and a.country = d.country and a.product_key = d.product_key and a.lines + d.lines = 0
     returning 1
   ), changed as (
     update dwh.sales_by_day a set lines = a.lines + d.lines, units = a.units + d.units from delta d
@@ -33,7 +33,7 @@ begin
     insert into dwh.sales_by_day (captured_on, country, product_key, lines, units)
     select d.captured_on, d.country, d.product_key, d.lines, d.units
     from delta d
-    where d.lines <> 0 and not exists (
+    where d.lines > 0 and not exists (
       select from dwh.sales_by_day a where a.captured_on = d.captured_on and a.country = d.country and a.product_key = d.product_key)
     returning 1
   )
@@ -46,7 +46,7 @@ begin
     group by 1
   ), emptied as (
     delete from dwh.sales_by_product a using delta d
-    where a.product_key = d.product_key and a.lines + d.lines = 0
+    where d.lines < 0 and a.product_key = d.product_key and a.lines + d.lines = 0
   ), changed as (
     update dwh.sales_by_product a set lines = a.lines + d.lines, units = a.units + d.units from delta d
     where a.product_key = d.product_key and a.lines + d.lines <> 0 and (d.lines <> 0 or d.units <> 0)
@@ -54,7 +54,7 @@ begin
   insert into dwh.sales_by_product (product_key, lines, units)
   select d.product_key, d.lines, d.units
   from delta d
-  where d.lines <> 0 and not exists (select from dwh.sales_by_product a where a.product_key = d.product_key);
+  where d.lines > 0 and not exists (select from dwh.sales_by_product a where a.product_key = d.product_key);
 
   delete from stg.sales_delta;
   return v_counts;

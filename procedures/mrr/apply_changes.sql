@@ -1,8 +1,9 @@
+-- requires: etl.begin_generation, etl.generations, etl.placed_hash
 -- Contract: brings a mirror up to the change set of one batch and counts what the change set holds, whichever capture mode
 -- wrote it. A row D of a keyless table takes the most recently captured of equal rows with it, so the mirror keeps the
 -- dates that the facts keep.
 -- Rows of the mirror are found one by one through its key, never by reading it whole: the cost is that of the changes,
--- whatever the mirror holds and the planner makes of it.
+-- whatever the mirror holds and the planner makes of it. Rows without a key are added to its newest generation (etl.placed_hash).
 create or replace function mrr.apply_changes(p_table etl.source_table, p_batch bigint)
 returns etl.row_counts
 language plpgsql
@@ -27,14 +28,16 @@ begin
       using p_batch;
   elsif v_counts.rows_deleted > 0 then
     execute format(
-      'with gone as (select %1$s as image, count(*) as copies from %2$s c where c._hr_batch = $1 and c._hr_op = ''D'' group by 1),'
+      'with gone as ('
+      '   select n.image, n.copies, array(select etl.placed_hash(g, hashtextextended(n.image, 0)) from unnest($2) g) as places'
+      '   from (select %1$s as image, count(*) as copies from %2$s c where c._hr_batch = $1 and c._hr_op = ''D'' group by 1) n),'
       ' equal as ('
       '   select m._hr_hash, m._hr_id, gone.copies,'
       '          row_number() over (partition by gone.image order by m._hr_batch desc, m._hr_id desc) as number'
-      '   from gone join mrr.%3$I m on m._hr_hash = hashtextextended(gone.image, 0) and %4$s = gone.image)'
+      '   from gone join mrr.%3$I m on m._hr_hash = any (gone.places) and %4$s = gone.image)'
       ' delete from mrr.%3$I m using equal e where m._hr_hash = e._hr_hash and m._hr_id = e._hr_id and e.number <= e.copies',
       etl.row_image(v_id, 'c'), v_changes, v_mirror, etl.row_image(v_id, 'm'))
-      using p_batch;
+      using p_batch, etl.generations(format('mrr.%I', v_mirror)::regclass);
   end if;
   if v_counts.rows_updated > 0 then
     execute format('update mrr.%I m set %s_hr_batch = $1 from %s c where c._hr_batch = $1 and c._hr_op = ''U'' and %s',
@@ -46,13 +49,16 @@ begin
       using p_batch;
   end if;
   if v_counts.rows_inserted > 0 then
+    if v_same_key is null then
+      perform etl.begin_generation(format('mrr.%I', v_mirror)::regclass);
+    end if;
     -- in the order of the index, each of whose pages is then met once
     execute format('insert into mrr.%I (%s, _hr_batch%s) select %s, $1%s from %s c where c._hr_batch = $1 and c._hr_op = ''I'' order by %s',
       v_mirror, etl.column_list(v_id, '%1$I'), case when v_same_key is null then ', _hr_hash' else '' end,
       etl.column_list(v_id, 'c.%1$I'),
-      case when v_same_key is null then format(', hashtextextended(%s, 0) as _hr_hash', etl.row_image(v_id, 'c')) else '' end, v_changes,
+      case when v_same_key is null then format(', etl.placed_hash($2, hashtextextended(%s, 0)) as _hr_hash', etl.row_image(v_id, 'c')) else '' end, v_changes,
       coalesce(etl.key_list(v_id, 'c.%1$I'), '_hr_hash'))
-      using p_batch;
+      using p_batch, etl.newest_generation(format('mrr.%I', v_mirror)::regclass);
   end if;
   return v_counts;
 end

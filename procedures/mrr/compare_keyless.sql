@@ -1,3 +1,4 @@
+-- requires: etl.generations, etl.placed_hash
 -- Contract: writes into the change set what tells a fresh snapshot (pg_temp.headrace_snapshot) of a table without a key
 -- from its mirror (its rows under p_condition, if the snapshot was read under one), as multisets of row images: n more copies are n rows I, n fewer are n rows D.
 create or replace function mrr.compare_keyless(p_table etl.source_table, p_batch bigint, p_condition text default '')
@@ -21,11 +22,11 @@ begin
   execute v_insert || format(
     'select %s, $1, ''D'' from ('
     '   select distinct on (d.image) m.*, d.copies as _hr_copies'
-    '   from pg_temp.headrace_difference d'
-    '   join mrr.%I m on m._hr_hash = hashtextextended(d.image, 0) and %s = d.image'
-    '   where d.copies < 0) m, generate_series(1, -m._hr_copies)',
+    '   from (select x.image, x.copies, array(select etl.placed_hash(g, hashtextextended(x.image, 0)) from unnest($2) g) as places'
+    '         from pg_temp.headrace_difference x where x.copies < 0 offset 0) d'
+    '   join mrr.%I m on m._hr_hash = any (d.places) and %s = d.image) m, generate_series(1, -m._hr_copies)',
     etl.column_list(v_id, 'm.%1$I'), v_mirror, etl.row_image(v_id, 'm'))
-    using p_batch;
+    using p_batch, etl.generations(format('mrr.%I', v_mirror)::regclass);
   execute v_insert || format(
     'select %s, $1, ''I'' from ('
     '   select distinct on (d.image) s.*, d.copies as _hr_copies'

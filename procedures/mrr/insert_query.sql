@@ -1,4 +1,4 @@
--- requires: etl.row_image
+-- requires: etl.newest_generation, etl.placed_hash, etl.row_image
 -- Contract: the statement that puts the answer waiting on this session's first or second connection to the source (p_connection) into p_target, which has the mirror's columns: a plain
 -- table, with p_batch a change set, each row an insert, or the mirror itself. Masks that need the warehouse's secret are
 -- applied on the way. With p_is_packed each row of the answer is many: one array per column, which costs less than half of
@@ -14,7 +14,7 @@ as $$
     case when p_batch is null then '' when k.is_mirror then ', _hr_batch, _hr_hash' else ', _hr_batch, _hr_op' end,
     string_agg(format('c.%I', c.column_name), ', ' order by c.position),
     case when p_batch is null then ''
-         when k.is_mirror then format(', $1, hashtextextended(%s, 0)', etl.row_image((p_table).source_table_id, 'c'))
+         when k.is_mirror then format(', $1, etl.placed_hash(%s, hashtextextended(%s, 0))', etl.newest_generation(p_target), etl.row_image((p_table).source_table_id, 'c'))
          else ', $1, ''I''' end,
     string_agg(format(case when c.mask = 'hash' then 'etl.mask_hash(r.%1$I) as %1$I'
                            when p_is_packed and c.is_text then 'r.%1$I::%2$s as %1$I'
