@@ -140,6 +140,12 @@ class Life(RuleBasedStateMachine):
             self.operational.execute(f"alter table public.by_log {column.replace('add if', 'add column if')}")
 
     @rule()
+    def begin_generation(self) -> None:
+        """Have rows that come from now on be of a new generation."""
+        for table in ("mrr.sales", "mrr.in_full_keyless", "mrr.by_log_keyless", "dwh.fact_sales"):
+            self.flow.warehouse.execute("select etl.begin_generation(to_regclass(%s), 0)", [table])
+
+    @rule()
     def run(self) -> None:
         """Run."""
         self.flow.run()

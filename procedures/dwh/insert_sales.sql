@@ -42,13 +42,11 @@ begin
     '   join dwh.dim_product p on p.source = s.source and p.product_id = s.product_id and p.batch_from <= %1$s and %1$s < p.batch_to'
     '   where s.op in (''I'', ''U'') order by hashint8(s.customer_id)::bigint & 4294967295, s.product_id'
     '   returning captured_on, customer_key, product_key, qty'
-    ' ), counted as ('
-    '   select i.captured_on, i.customer_key, i.product_key, count(*) as lines, sum(i.qty) as units from inserted i group by 1, 2, 3'
     ' ), noted as ('
     '   insert into stg.sales_delta (captured_on, country, product_key, lines, units)'
-    '   select i.captured_on, coalesce(c.country, ''(unknown)''), i.product_key, sum(i.lines), sum(i.units)'
-    '   from counted i join dwh.dim_customer c on c.customer_key = i.customer_key group by 1, 2, 3)'
-    ' select coalesce(sum(i.lines), 0)::bigint from counted i', case when v_is_one then '$3' else 's.origin' end)
+    '   select i.captured_on, coalesce(c.country, ''(unknown)''), i.product_key, count(*), sum(i.qty)'
+    '   from inserted i join dwh.dim_customer c on c.customer_key = i.customer_key group by 1, 2, 3)'
+    ' select count(*) from inserted', case when v_is_one then '$3' else 's.origin' end)
     into v_inserted using p_batch, v_time_zone, p_origins[1];
   perform set_config('enable_nestloop', v_nested_loops, true);
   return v_inserted;

@@ -39,7 +39,10 @@ begin
   select min(r.column_names) into v_names from pg_temp.headrace_relation r having count(distinct r.column_names) = 1;
   drop table pg_temp.headrace_relation;
   has_new_columns := exists (
-    select from (select distinct c.column_names from pg_temp.headrace_change c) r
+    select from (
+      select v_names as column_names where v_names is not null and exists (select from pg_temp.headrace_change)
+      union all
+      select distinct c.column_names from pg_temp.headrace_change c where v_names is null) r
     cross join unnest(r.column_names) n (name)
     where not exists (select from etl.source_column x where x.source_table_id = v_id and x.column_name = n.name));
 
