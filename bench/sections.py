@@ -42,7 +42,7 @@ select exists (select from pg_proc p where p.proname = 'dashboard' and p.proname
                and p.pronargs = p.pronargdefaults)
 """
 RARE_SALE = "select (select max(id) from public.customers), (select max(id) from public.products)"
-ARRIVED = "select f.qty from dwh.fact_sales f where (f.customer_id, f.product_id) = (%s, %s) and f.qty > %s"
+ARRIVED = "select f.qty from dwh.sales_of_customer(%s) f where f.product_id = %s and f.qty > %s"
 FIRST_QTY = 1_000_000  # a quantity that no other sale has
 
 

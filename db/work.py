@@ -33,7 +33,7 @@ PROGRESS = """
     where p.pipeline = 'sales'
 """
 SALE = (1, 1, 12)  # customer, product, quantity; larger than a sale that the sample makes
-ARRIVED = "select count(*) from dwh.fact_sales where customer_id = %s and product_id = %s and qty = %s"
+ARRIVED = "select count(*) from dwh.sales_of_customer(%s) where product_id = %s and qty = %s"
 CRON_RUN = """
     select r.run_id, r.status, clock_timestamp() - r.finished_at
     from etl.run_log r

@@ -45,6 +45,7 @@ alter table dwh.sales_by_day reset (fillfactor);
 drop index dwh.fact_sales_place_idx;
 alter table dwh.fact_sales drop constraint fact_sales_pkey, add constraint fact_sales_pkey primary key (customer_id, product_id, captured_on, sale_key);
 comment on table dwh.fact_sales is 'One row per sale. Partitioned by month of captured_on; one index serves as primary key and finds equal sales.';
+drop function if exists dwh.sales_of_customer(bigint);
 drop function if exists etl.begin_generation(regclass, bigint);
 drop function if exists etl.newest_generation(regclass);
 drop function if exists etl.generations(regclass);
