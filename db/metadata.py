@@ -1144,7 +1144,8 @@ def dimension(name: str, member: str, attributes: tuple[str, ...]) -> Table:
 
 
 dimension("customer", "customer", ("name", "country"))
-dimension("product", "product", ("name", "product_group"))
+dim_product = dimension("product", "product", ("name", "product_group"))
+Index("dim_product_later_idx", dim_product.c.source, dim_product.c.product_id, postgresql_where=text("batch_from > 0"))
 
 Table(
     "dim_date",

@@ -317,6 +317,35 @@ def test_most_popular_product_across_versions(sales: Flow) -> None:
     assert popular(sales) == "Other"
 
 
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("spread", [1, 20], ids=["alike", "unlike"])
+def test_most_popular_product_of_many(sales: Flow, spread: int, seed: int) -> None:
+    """Sold alike or not, and renamed however often: it is the one that a count over all sales finds."""
+    dice = random.Random(seed)
+    names: dict[int, str] = {}
+    units: dict[int, int] = {}
+    for turn in range(6):
+        for product in range(1, 13):
+            if turn == 0 or (product % 3 and dice.random() < 0.5):
+                names[product] = f"{dice.randint(10, 99)} of {product:02}"
+                sales.operational.execute(
+                    "insert into public.products values (%s, %s, 'g')"
+                    " on conflict (id) do update set name = excluded.name",
+                    [product, names[product]],
+                )
+            for qty in (dice.randint(8, 10) * dice.randint(1, spread), 1):
+                if qty > 1 or dice.random() < 0.5:
+                    units[product] = units.get(product, 0) + qty
+                    sales.operational.execute("insert into public.sales values (1, %s, %s)", [product, qty])
+        if turn % 2:  # one more is as good as the best
+            best, other = max(units, key=lambda product: units[product]), dice.randint(1, 12)
+            if missing := units[best] - units[other]:
+                units[other] += missing
+                sales.operational.execute("insert into public.sales values (1, %s, %s)", [other, missing])
+        sales.run()
+        assert popular(sales) == min(names[p] for p in units if units[p] == max(units.values())), turn
+
+
 def test_most_popular_product_reads_the_aggregate(sales: Flow) -> None:
     """No plan of it touches the fact table."""
     sales.seed()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+
 import psycopg
 import pytest
 from alembic import command
@@ -482,3 +485,88 @@ def test_a_run_takes_one_connection(operational: Database, warehouse: Database) 
     flow.run()
     wait_until(lambda: not operational.query(here))
     assert operational.value(sessions) == before + 1
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# most_popular_product
+# ----------------------------------------------------------------------------------------------------------------------
+FEW = 20  # products that have several versions
+
+
+@pytest.fixture
+def assortment(sales: Flow) -> Flow:
+    """Many products, each sold before and after a few of them were renamed, and one that sells best."""
+    sales.operational.execute(
+        "insert into public.products select n, 'p' || n, 'g' from generate_series(1, 5000) n;"
+        " insert into public.sales select 1, n, 1 + 20000 / n from generate_series(1, 5000) n"
+    )
+    sales.run()
+    sales.operational.execute(
+        f"update public.products set name = 'q' || id where id % (5000 / {FEW}) = 0;"
+        " insert into public.sales select 1, n, 1 from generate_series(1, 5000) n"
+    )
+    sales.run()
+    sales.warehouse.execute("vacuum analyze dwh.dim_product, dwh.sales_by_product")
+    return sales
+
+
+def readings(plan: object) -> Iterator[dict[str, object]]:
+    """Yield the nodes of a plan that read a table."""
+    if isinstance(plan, dict):
+        if "Relation Name" in plan:
+            yield plan
+        plan = list(plan.values())
+    if isinstance(plan, list):
+        for part in plan:
+            yield from readings(part)
+
+
+def pages_read(flow: Flow, query: str, table: str) -> int:
+    """Return how many pages of a table and its indexes the statements of a call read, whether from memory or disk."""
+    told: list[str] = []
+    with flow.warehouse.connect() as session:
+        session.execute(query.encode())  # reads the catalog
+        session.add_notice_handler(lambda notice: told.append(notice.message_primary or ""))
+        session.execute(
+            "load 'auto_explain'; set auto_explain.log_min_duration = 0; set auto_explain.log_level = notice;"
+            " set auto_explain.log_nested_statements = on; set client_min_messages = notice;"
+            " set auto_explain.log_analyze = on; set auto_explain.log_buffers = on; set auto_explain.log_format = json"
+        )
+        session.execute(query.encode())
+    nodes = [node for text in told for node in readings(json.loads(text.partition("plan:")[2]))]
+    assert nodes, told
+    return sum(
+        int(str(node["Shared Hit Blocks"])) + int(str(node["Shared Read Blocks"]))
+        for node in nodes
+        if node["Relation Name"] == table
+    )
+
+
+def test_most_popular_product_reads_few_products(assortment: Flow) -> None:
+    """Without filters it reads of the dimension what it needs to find those that can win, and not the whole."""
+    smallest = assortment.warehouse.value("select pg_relation_size('dwh.dim_product_version_idx') / 8192")
+    question = "select dwh.most_popular_product()"
+    assert assortment.warehouse.value(question) == "p1"
+    assert pages_read(assortment, question, "dim_product") < smallest
+    assert pages_read(assortment, "select dwh.most_popular_product(product_group => 'g')", "dim_product") > smallest
+    assortment.warehouse.execute("drop index dwh.dim_product_later_idx")
+    assert assortment.warehouse.value(question) == "p1"
+    assert pages_read(assortment, question, "dim_product") >= smallest
+
+
+def test_totals_of_products_are_updated_in_place(assortment: Flow) -> None:
+    """Where each product is sold again no index of the totals grows, as their pages have room; without that it does."""
+    size = "select pg_relation_size('dwh.sales_by_product_pkey')"
+    again = "insert into public.sales select 1, n, 1 from generate_series(1, 5000) n"
+
+    def growth() -> int:
+        assortment.warehouse.execute("vacuum full dwh.sales_by_product")
+        before = assortment.warehouse.value(size)
+        assortment.operational.execute(again)
+        assortment.run()
+        return int(assortment.warehouse.value(size) - before)
+
+    assert growth() == 0
+    assortment.warehouse.execute("alter table dwh.sales_by_product reset (fillfactor)")
+    assert growth() > 0
+    assortment.assert_aggregates_equal_facts()

@@ -1,8 +1,10 @@
 -- Contract: the name of the product with the most units sold, ties settled by name; null where nothing was sold. Reads the
 -- aggregates only. A product counts as a whole across its versions, under its latest name; the group is the one it had
 -- when it was sold, (unknown) where it had none, as for countries.
--- Without filters only products are added up that can win: those with the best selling version of all, and those with several
--- versions, of which all but the first have a batch_from above 0.
+-- Without filters only products are added up that can win. As no version sold less than nothing, the winner sold at least as much
+-- as the best selling version of all; so of its versions, which are at most as many as any product has, one sold at least
+-- that much divided by their number. All versions but the first have a batch_from above 0. Where more versions reach that
+-- than there are products with several, these are added up instead, and the best selling versions.
 create or replace function dwh.most_popular_product(
   country text default null, product_group text default null, first_day date default null, last_day date default null)
 returns text
@@ -10,25 +12,43 @@ language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_best bigint;
+  v_least bigint;
+  v_several bigint;
+  v_versions bigint;
+  v_strong bigint[];
 begin
+  if country is null and product_group is null and first_day is null and last_day is null then
+    select count(*), 1 + coalesce(max(p.later), 0) into v_several, v_versions
+    from (select count(*) as later from dwh.dim_product v where v.batch_from > 0 group by v.source, v.product_id) p;
+    v_best := (select max(a.units) from dwh.sales_by_product a);
+    v_least := v_best / v_versions;
+    v_strong := array(select a.product_key from dwh.sales_by_product a where a.units >= v_least limit v_several + 1);
+    if cardinality(v_strong) > v_several then
+      v_least := v_best;
+      v_strong := array(select a.product_key from dwh.sales_by_product a where a.units = v_best);
+    end if;
+  end if;
   return (
-    with best as (
-      select a.product_key, a.units
-      from dwh.sales_by_product a
-      where a.units = (select max(b.units) from dwh.sales_by_product b)
+    with able as (
+      select p.source, p.product_id
+      from dwh.dim_product p
+      where p.product_key = any (v_strong)
       union
-      select a.product_key, a.units
-      from (select distinct v.source, v.product_id from dwh.dim_product v where v.batch_from > 0) several
-      join dwh.dim_product v on v.source = several.source and v.product_id = several.product_id
-      join dwh.sales_by_product a on a.product_key = v.product_key
+      select p.source, p.product_id
+      from dwh.dim_product p
+      where v_least = v_best and p.batch_from > 0
     ), sold as (
-      select b.product_key, b.units
-      from best b
-      where most_popular_product.country is null and most_popular_product.product_group is null and first_day is null and last_day is null
+      select a.product_key, a.units
+      from able
+      join dwh.dim_product v on v.source = able.source and v.product_id = able.product_id
+      join dwh.sales_by_product a on a.product_key = v.product_key
+      where v_strong is not null
       union all
       select a.product_key, a.units
       from dwh.sales_by_product a
-      where most_popular_product.country is null and most_popular_product.product_group is not null and first_day is null and last_day is null
+      where v_strong is null and most_popular_product.country is null and first_day is null and last_day is null
       union all
       select a.product_key, a.units
       from dwh.sales_by_day a
