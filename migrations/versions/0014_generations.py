@@ -9,13 +9,18 @@ down_revision = "0013"
 branch_labels = None
 depends_on = None
 
+# In blocks: Citus hands a command on to its workers with all of the text that it came in.
 UPGRADE = r"""
-alter table dwh.fact_sales drop constraint fact_sales_pkey;
-alter table dwh.fact_sales add constraint fact_sales_pkey primary key (sale_key, captured_on, customer_id);
-create index fact_sales_place_idx on dwh.fact_sales
-    (((sale_key & -4294967296) | (hashint8(customer_id)::bigint & 4294967295)), product_id);
+do $$
+begin
+    alter table dwh.fact_sales drop constraint fact_sales_pkey;
+    alter table dwh.fact_sales add constraint fact_sales_pkey primary key (sale_key, captured_on, customer_id);
+    create index fact_sales_place_idx on dwh.fact_sales
+        (((sale_key & -4294967296) | (hashint8(customer_id)::bigint & 4294967295)), product_id);
+end
+$$;
 comment on table dwh.fact_sales is 'One row per sale. Partitioned by month of captured_on. Equal sales are found by customer and product, within generations of 2^32 numbers.';
--- Most lines of an aggregate change again and again: with room in its page a line's index entry can stay. (Citus takes one change of an index per command.)
+-- Most lines of an aggregate change again and again: with room in its page a line's index entry can stay.
 alter table dwh.sales_by_day set (fillfactor = 70);
 """
 
@@ -41,9 +46,13 @@ begin
 end
 $$;
 alter table dwh.sales_by_day reset (fillfactor);
-drop index dwh.fact_sales_place_idx;
-alter table dwh.fact_sales drop constraint fact_sales_pkey;
-alter table dwh.fact_sales add constraint fact_sales_pkey primary key (customer_id, product_id, captured_on, sale_key);
+do $$
+begin
+    drop index dwh.fact_sales_place_idx;
+    alter table dwh.fact_sales drop constraint fact_sales_pkey;
+    alter table dwh.fact_sales add constraint fact_sales_pkey primary key (customer_id, product_id, captured_on, sale_key);
+end
+$$;
 comment on table dwh.fact_sales is 'One row per sale. Partitioned by month of captured_on; one index serves as primary key and finds equal sales.';
 drop function if exists dwh.sales_of_customer(bigint);
 drop function if exists etl.begin_generation(regclass, bigint);
