@@ -9,10 +9,12 @@ down_revision = "0013"
 branch_labels = None
 depends_on = None
 
-# In blocks: Citus hands a command on to its workers with all of the text that it came in.
+# In blocks, since Citus hands a command on to its workers with all of the text that it came in; one shard after the other,
+# or no routine could be made in the same transaction.
 UPGRADE = r"""
 do $$
 begin
+    perform set_config('citus.multi_shard_modify_mode', 'sequential', true) from pg_extension e where e.extname = 'citus';
     alter table dwh.fact_sales drop constraint fact_sales_pkey;
     alter table dwh.fact_sales add constraint fact_sales_pkey primary key (sale_key, captured_on, customer_id);
     create index fact_sales_place_idx on dwh.fact_sales
@@ -48,6 +50,7 @@ $$;
 alter table dwh.sales_by_day reset (fillfactor);
 do $$
 begin
+    perform set_config('citus.multi_shard_modify_mode', 'sequential', true) from pg_extension e where e.extname = 'citus';
     drop index dwh.fact_sales_place_idx;
     alter table dwh.fact_sales drop constraint fact_sales_pkey;
     alter table dwh.fact_sales add constraint fact_sales_pkey primary key (customer_id, product_id, captured_on, sale_key);
