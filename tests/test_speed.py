@@ -466,7 +466,9 @@ def test_decoding_at_once_says_what_the_loop_says(source: Flow, columns: int) ->
         ).fetchall()
         at_once = []
         for is_pair in (True, False):
-            ((query,),) = session.execute("select mrr.decode_query(%s, %s)", [columns + 1, is_pair]).fetchall()
+            ((query,),) = session.execute(
+                "select mrr.decode_query(%s, '{I,U,D}', %s)", [columns + 1, is_pair]
+            ).fetchall()
             at_once += session.execute(query.replace("$1", "0").replace("$2", "null::text")).fetchall()
     assert len(by_loop) == 11
     assert sorted(row[:6] for row in at_once) == sorted(by_loop)

@@ -24,6 +24,8 @@ $$;
 comment on table dwh.fact_sales is 'One row per sale. Partitioned by month of captured_on. Equal sales are found by customer and product, within generations of 2^32 numbers.';
 -- Most lines of an aggregate change again and again: with room in its page a line's index entry can stay.
 alter table dwh.sales_by_day set (fillfactor = 70);
+drop function if exists mrr.decode_query(integer, boolean);
+drop function if exists mrr.typed_changes(etl.source_table, text[], text, text, text, boolean);
 """
 
 DOWNGRADE = r"""
@@ -57,6 +59,8 @@ begin
 end
 $$;
 comment on table dwh.fact_sales is 'One row per sale. Partitioned by month of captured_on; one index serves as primary key and finds equal sales.';
+drop function if exists mrr.decode_query(integer, "char"[], boolean);
+drop function if exists mrr.typed_changes(etl.source_table, text[], text, text, text, boolean, text);
 drop function if exists dwh.sales_of_customer(bigint);
 drop function if exists etl.begin_generation(regclass, bigint);
 drop function if exists etl.newest_generation(regclass);

@@ -1,7 +1,8 @@
 -- Contract: the rows of pg_temp.headrace_stream that concern one table, typed and masked as in the mirror, into
 -- pg_temp.headrace_log: I a new row, D an old row or key, U a row whose key stayed. A changed key is D and I; without a key an
 -- update is D and I. What the table's copy saw is left out, and all that lies before its last TRUNCATE. Returns whether
--- there was one, and whether the changes have columns that are not registered. Raises 55000 where old rows cannot be told.
+-- there was one, and whether the changes have columns that are not registered. New rows, of which there are most, are
+-- typed at once, unless the columns changed meanwhile; what has an old row goes by way of pg_temp.headrace_change. Raises 55000 where old rows cannot be told.
 create or replace function mrr.collect_changes(p_table etl.source_table, out is_truncated boolean, out has_new_columns boolean)
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -32,15 +33,21 @@ begin
 
   create temporary table headrace_change (seq bigint, tag "char", old_kind "char", old_values text[], new_values text[], kept integer[], column_names text[])
     on commit drop;
-  for v_number in select distinct cardinality(r.column_names) from pg_temp.headrace_relation r loop
-    execute 'insert into pg_temp.headrace_change ' || mrr.decode_query(v_number, false) using coalesce(v_last_truncate, 0), (p_table).copy_snapshot;
-    execute 'insert into pg_temp.headrace_change ' || mrr.decode_query(v_number, true) using coalesce(v_last_truncate, 0), (p_table).copy_snapshot;
-  end loop;
   select min(r.column_names) into v_names from pg_temp.headrace_relation r having count(distinct r.column_names) = 1;
+  for v_number in select distinct cardinality(r.column_names) from pg_temp.headrace_relation r loop
+    if v_names is not null then
+      execute mrr.typed_changes(p_table, v_names, 'new_values', 'I', 'true', p_from => format('(%s)', mrr.decode_query(v_number, '{I}', false)))
+        using coalesce(v_last_truncate, 0), (p_table).copy_snapshot;
+    end if;
+    execute 'insert into pg_temp.headrace_change ' || mrr.decode_query(v_number, case when v_names is null then '{I,U,D}' else '{U,D}' end::"char"[], false)
+      using coalesce(v_last_truncate, 0), (p_table).copy_snapshot;
+    execute 'insert into pg_temp.headrace_change ' || mrr.decode_query(v_number, '{U}', true)
+      using coalesce(v_last_truncate, 0), (p_table).copy_snapshot;
+  end loop;
   drop table pg_temp.headrace_relation;
   has_new_columns := exists (
     select from (
-      select v_names as column_names where v_names is not null and exists (select from pg_temp.headrace_change)
+      select v_names as column_names where exists (select from pg_temp.headrace_log) or exists (select from pg_temp.headrace_change)
       union all
       select distinct c.column_names from pg_temp.headrace_change c where v_names is null) r
     cross join unnest(r.column_names) n (name)

@@ -1,11 +1,11 @@
 -- requires: mrr.decode_change
--- Contract: the query that decodes all changes in pg_temp.headrace_stream of relations with p_columns columns: their number,
+-- Contract: the query that decodes the changes with one of p_tags in pg_temp.headrace_stream of relations with p_columns columns: their number,
 -- tag, and what mrr.decode_change() says of each, with the columns' names; after message $1, without the transactions that
 -- snapshot $2 saw. Relations are in pg_temp.headrace_relation. With p_is_pair those messages that hold two rows, an old and
 -- a new one, else those with one.
 -- Where each column begins follows from where the one before it ended, so there is one subquery per column (OFFSET 0 keeps
 -- them apart), which is several times as fast as a loop in PL/pgSQL. Wide tables are left to the loop.
-create or replace function mrr.decode_query(p_columns integer, p_is_pair boolean)
+create or replace function mrr.decode_query(p_columns integer, p_tags "char"[], p_is_pair boolean)
 returns text
 language plpgsql
 stable
@@ -21,7 +21,8 @@ declare
     ' from pg_temp.headrace_stream s join pg_temp.headrace_relation r'
     '   on r.relation = (get_byte(s.message, 1)::bigint << 24) | (get_byte(s.message, 2) << 16) | (get_byte(s.message, 3) << 8) | get_byte(s.message, 4)'
     '  and s.seq > r.first_seq and s.seq < r.end_seq'
-    ' where s.tag in (''I'', ''U'', ''D'') and s.seq > $1 and ($2 is null or not mrr.was_seen(s.xid, $2))'
+    ' where s.seq > $1 and ($2 is null or not mrr.was_seen(s.xid, $2))'
+    || format(' and s.tag = any (%L::"char"[])', p_tags)
     || format(' and cardinality(r.column_names) = %s and (s.tag = ''U'' and get_byte(s.message, 5) <> 78) = %L', p_columns, p_is_pair);
   v_query text := 'select s.seq, s.tag, get_byte(s.message, 5) as part, s.message || ''\x''::bytea as m, r.column_names, 8 as at_1' || v_from;
   v_columns text[];
@@ -53,6 +54,6 @@ begin
 end
 $$;
 
-comment on function mrr.decode_query(integer, boolean) is
-  'Query that decodes the changes in pg_temp.headrace_stream of relations with p_columns columns; p_is_pair: the messages with an old and a new row. Internal.';
-revoke all on function mrr.decode_query(integer, boolean) from public;
+comment on function mrr.decode_query(integer, "char"[], boolean) is
+  'Query that decodes the changes with one of p_tags in pg_temp.headrace_stream of relations with p_columns columns; p_is_pair: the messages with an old and a new row. Internal.';
+revoke all on function mrr.decode_query(integer, "char"[], boolean) from public;

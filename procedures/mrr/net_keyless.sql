@@ -8,6 +8,12 @@ as $$
 declare
   v_id constant integer := (p_table).source_table_id;
 begin
+  if not exists (select from pg_temp.headrace_log l where l._hr_op = 'D') then
+    execute format('insert into stg.%I (%s, _hr_batch, _hr_op) select %s, $1, ''I'' from pg_temp.headrace_log l order by l._hr_seq',
+      (p_table).mirror || '_changes', etl.column_list(v_id, '%1$I'), etl.column_list(v_id, 'l.%1$I'))
+      using p_batch;
+    return;
+  end if;
   execute format(
     'with gone as (select distinct %4$s as image from pg_temp.headrace_log l where l._hr_op = ''D''),'
     ' net as ('

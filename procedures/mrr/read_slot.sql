@@ -49,6 +49,7 @@ begin
   using pg_temp.headrace_stream b
   where b.tag = 'B' and '0/0'::pg_lsn + mrr.int_at(b.message, 1, 8) < p_position and s.xid = b.xid
     and s.tag <> 'R'; -- sent once, for all transactions that follow
+  create index on pg_temp.headrace_stream (seq) where tag in ('R', 'T'); -- which are few, and looked for by each table
   analyze pg_temp.headrace_stream;
 end
 $$;
