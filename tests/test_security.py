@@ -359,7 +359,13 @@ def test_planted_in_pg_temp(sales: Flow) -> None:
 # Roles
 # ----------------------------------------------------------------------------------------------------------------------
 CALLABLE = {
-    "headrace_reader": {"dwh.dashboard", "dwh.dashboard_answer", "dwh.dashboard_data", "dwh.most_popular_product"},
+    "headrace_reader": {
+        "dwh.dashboard",
+        "dwh.dashboard_answer",
+        "dwh.dashboard_data",
+        "dwh.most_popular_product",
+        "dwh.sales_of_customer",
+    },
     "headrace_monitor": {"etl.check_source", "etl.dbt_sources", "etl.next_tick", "etl.overdue", "etl.warehouse_id"},
 }
 ESCALATIONS = (
