@@ -1,4 +1,4 @@
-"""A run with nothing to do ends after one look at its source, and whatever there is to do is still seen by that look."""
+"""A run with nothing to do ends after one look at its source, and that look still sees whatever there is to do."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def rest(flow: Flow) -> None:
 
 
 def test_what_it_logs_and_moves(idle: Flow) -> None:
-    """It succeeds with one step and no batch; the position is the end of WAL, and what dwh shows is as fresh as the look."""
+    """It succeeds with one step and no batch; the position is the end of WAL, and dwh is as fresh as the look."""
     batches, moment = idle.warehouse.row("select count(*), clock_timestamp() from etl.batch")
     idle.run(PIPELINE)
     assert idle.warehouse.query(STEPS) == [("capture", "slot at op", None, "succeeded")]
@@ -98,7 +98,7 @@ def test_dry_run_moves_nothing(idle: Flow) -> None:
 
 @pytest.mark.parametrize("gap", ["is gone", "stands at", "is another server", "is on timeline", "it was restored"])
 def test_gaps(idle: Flow, gap: str) -> None:
-    """A slot that is gone or was moved by another, and another source, are noticed and mended with no row to be read."""
+    """A slot that is gone or was moved by another, and another source, are noticed and mended without a row."""
     (slot,) = slots(idle)
     match gap:
         case "is gone":
