@@ -23,10 +23,11 @@ begin
     return true;
   elsif v_state.flushed > v_state.slot_position then
     perform etl.send_query(v_connection, format(
-      'select case when (select %3$L - s.restart_lsn > %4$L from pg_replication_slots s where s.slot_name = %1$L) then true'
-      ' when (%5$s) is distinct from %6$L then true when pg_replication_slot_advance(%1$L, %2$L) is null then true'
+      'select case when %3$L - s.restart_lsn > %4$L then true when (%5$s) is distinct from %6$L then true'
+      ' when s.confirmed_flush_lsn < %2$L and pg_replication_slot_advance(%1$L, %2$L) is null then true'
       ' else exists (select from pg_logical_slot_peek_binary_changes(%1$L, %3$L, 1, ''proto_version'', ''1'', ''publication_names'','
-      '   (select string_agg(quote_ident(p.pubname), '','') from pg_publication p where p.pubname in (%1$L, %1$L || ''_inserts'')))) end',
+      '   (select string_agg(quote_ident(p.pubname), '','') from pg_publication p where p.pubname in (%1$L, %1$L || ''_inserts'')))) end'
+      ' from pg_replication_slots s where s.slot_name = %1$L',
       v_slot.slot_name, v_slot.position, v_state.flushed, p_most, t.query, t.registered))
     from etl.table_shapes(p_pipeline, p_source) t;
     select r.has_changes into strict v_has_changes from etl_ext.dblink_get_result(v_connection) r (has_changes boolean);

@@ -16,8 +16,7 @@ as $$
            '    from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped)), ''; '' order by t.number)'
            ' from (values %s) t (number, schema_name, table_name, publication)'
            ' join pg_namespace n on n.nspname = t.schema_name join pg_class c on c.relnamespace = n.oid and c.relname = t.table_name'
-           ' where exists (select from pg_publication_tables p'
-           '   where p.pubname = t.publication and p.schemaname = t.schema_name and p.tablename = t.table_name)',
+           ' where exists (select from pg_get_publication_tables(t.publication) p where p.relid = c.oid)',
            string_agg(format('(%s, %L, %L, %L)', t.source_table_id, t.source_schema, t.source_name,
                              w.slot_name || case when t.inserts_only then '_inserts' else '' end), ', '))
   from etl.source_table t
