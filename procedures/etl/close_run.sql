@@ -15,9 +15,11 @@ begin
   insert into etl.step_log (run_id, phase, step, attempt, batch_id, status, rows_read, rows_inserted, rows_updated,
                             rows_deleted, rows_quarantined, started_at, finished_at)
   select p_run_id, s.* from unnest((p_outcome).steps) s;
-  insert into etl.check_log (run_id, check_name, severity, status, first_batch, last_batch, rows_found, sample, checked_at)
-  select p_run_id, c.check_name, c.severity, c.status, (p_outcome).first_batch, (p_outcome).last_batch, c.rows_found, c.sample, c.checked_at
-  from unnest((p_outcome).checks) c;
+  if (p_outcome).checks is not null then
+    insert into etl.check_log (run_id, check_name, severity, status, first_batch, last_batch, rows_found, sample, checked_at)
+    select p_run_id, c.check_name, c.severity, c.status, (p_outcome).first_batch, (p_outcome).last_batch, c.rows_found, c.sample, c.checked_at
+    from unnest((p_outcome).checks) c;
+  end if;
   if (v_error).sqlstate is not null then
     perform etl.log_error(p_run_id, v_error);
   end if;

@@ -2,6 +2,7 @@
 -- must be called outside a transaction block; by hand and by pg_cron it does and logs the same.
 -- Invariant: this procedure only commits, rolls back and calls. It commits, so it can be neither SECURITY DEFINER nor have
 -- a SET clause: the search_path is set anew in each transaction, and every name is qualified.
+-- A run that finds nothing to do (etl.prepare_slots) is closed at once.
 -- A first copy that waits is published before more is captured, and then the run goes on.
 -- A phase, or the making of a slot, that met a serialization failure, deadlock or lock timeout is tried again a few times.
 -- A job of all pipelines leaves those to their own that have one.
@@ -37,10 +38,12 @@ begin
       commit;
       set local search_path = pg_catalog, pg_temp;
     end loop;
-    perform etl.follow_types(v_pipeline);
-    commit;
+    if (v_outcome).more is null then
+      perform etl.follow_types(v_pipeline);
+      commit;
+    end if;
 
-    loop
+    while (v_outcome).more is distinct from false loop
       while ((v_outcome).failure).sqlstate is null loop
         set local search_path = pg_catalog, pg_temp;
         call mrr.capture(v_pipeline, v_run_id, v_outcome);
@@ -81,7 +84,6 @@ begin
       set local search_path = pg_catalog, pg_temp;
       v_outcome := mrr.finish_copies(v_pipeline, v_run_id, v_outcome);
       commit;
-      exit when not (v_outcome).more;
     end loop;
 
     set local search_path = pg_catalog, pg_temp;

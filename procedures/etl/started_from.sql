@@ -8,8 +8,7 @@ set search_path = pg_catalog, pg_temp
 as $$
   select case when a.application_name = 'pg_cron' or a.backend_type = 'pg_cron' then 'pg_cron'
               else coalesce(nullif(a.application_name, ''), 'unknown') end
-  from pg_stat_activity a
-  where a.pid = pg_backend_pid()
+  from pg_stat_get_activity(pg_backend_pid()) a
 $$;
 
 comment on function etl.started_from() is

@@ -12,10 +12,7 @@ declare
 begin
   p_outcome.more := false;
   if exists (select from etl.source_table t where t.pipeline = p_pipeline and stg.is_copy(t.mirror))
-     or not exists (
-       select from etl.source_table t
-       where t.pipeline = p_pipeline and t.key_columns is null
-         and not exists (select from pg_index i where i.indrelid = format('mrr.%I', t.mirror)::regclass and i.indisprimary)) then
+     or not exists (select from mrr.unfinished_copies(p_pipeline)) then
     return p_outcome;
   end if;
   begin

@@ -1,3 +1,4 @@
+-- requires: mrr.unfinished_copies
 -- Contract: makes the mirrors of a pipeline ready to be changed: a copy that still waits is written out into its change
 -- set, and a mirror without a key has the index again by which equal rows are found. Waits for who reads them (etl.await_lock).
 create or replace function mrr.settle_copies(p_pipeline text)
@@ -14,11 +15,7 @@ begin
     perform stg.end_copy(v_mirror, true);
   end loop;
   for v_mirror in
-    select t.mirror
-    from etl.source_table t
-    where t.pipeline = p_pipeline and t.key_columns is null
-      and not exists (select from pg_index i where i.indrelid = format('mrr.%I', t.mirror)::regclass and i.indisprimary)
-    order by t.source_table_id
+    select u.mirror from mrr.unfinished_copies(p_pipeline) u (mirror)
   loop
     perform etl.await_lock(array[format('mrr.%I', v_mirror)]);
     execute format('alter table mrr.%I add primary key (_hr_hash, _hr_id)', v_mirror);
