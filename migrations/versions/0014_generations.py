@@ -64,7 +64,6 @@ drop function if exists mrr.typed_changes(etl.source_table, text[], text, text, 
 drop function if exists etl.has_changes(text, text, bigint);
 drop function if exists etl.is_settled(text);
 drop function if exists etl.table_shapes(text, text);
-drop function if exists mrr.unfinished_copies(text);
 drop function if exists dwh.sales_of_customer(bigint);
 drop function if exists etl.begin_generation(regclass, bigint);
 drop function if exists etl.newest_generation(regclass);
