@@ -3,14 +3,12 @@
 -- those of dwh.insert_sales().
 -- A first load is the largest of all, so each part is one that several processes share: CREATE TABLE AS, which for that
 -- numbers the sales by itself, the index, which attaching makes in one go, and the counting, whose hash tables have groups
--- of days, countries and products, some hundred thousand. This process leaves to the others what they can do, as it writes, and
--- has a hash table of its own to add theirs up in.
+-- of days, countries and products, some hundred thousand.
 create or replace function dwh.fill_sales_partition(p_batch bigint, p_day date, p_origin bigint, p_fit bigint)
 returns bigint
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set hash_mem_multiplier = 2
-set parallel_leader_participation = off
 set parallel_tuple_cost = 0
 as $$
 declare
