@@ -7,7 +7,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from tests.support import Flow, Row
+from tests.support import Flow, Row, raises
 
 SALE_STAGE = "select pg_catalog.pg_get_functiondef('stg.sale(bigint)'::regprocedure)"
 
@@ -89,6 +89,20 @@ def test_cancelled_sale_is_found_under_an_older_version(sales: Flow) -> None:
     )
     sales.run()
     sales.operational.execute("delete from public.sales where customerId = 1")
+    sales.run()
+    sales.assert_facts_equal_model()
+
+
+def test_aggregate_that_lacks_a_line_stops_the_publish(sales: Flow) -> None:
+    """A cancelled sale whose line is missing, since it was deleted by hand, is not passed over."""
+    sales.operational.execute("insert into public.sales values (1, 1, 2), (2, 2, 3)")
+    sales.run()
+    for table in ("sales_by_day", "sales_by_product"):
+        sales.warehouse.execute(f"create table public.kept as table dwh.{table}; delete from dwh.{table}")
+        sales.operational.execute("delete from public.sales where qty = 2")
+        with raises("23514", message=f"{table}_lines_check"):
+            sales.run()
+        sales.warehouse.execute(f"insert into dwh.{table} table public.kept; drop table public.kept")
     sales.run()
     sales.assert_facts_equal_model()
 

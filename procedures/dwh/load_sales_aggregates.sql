@@ -33,7 +33,7 @@ begin
     insert into dwh.sales_by_day (captured_on, country, product_key, lines, units)
     select d.captured_on, d.country, d.product_key, d.lines, d.units
     from delta d
-    where d.lines > 0 and not exists (
+    where d.lines <> 0 and not exists (
       select from dwh.sales_by_day a where a.captured_on = d.captured_on and a.country = d.country and a.product_key = d.product_key)
     returning 1
   )
@@ -54,7 +54,7 @@ begin
   insert into dwh.sales_by_product (product_key, lines, units)
   select d.product_key, d.lines, d.units
   from delta d
-  where d.lines > 0 and not exists (select from dwh.sales_by_product a where a.product_key = d.product_key);
+  where d.lines <> 0 and not exists (select from dwh.sales_by_product a where a.product_key = d.product_key);
 
   delete from stg.sales_delta;
   return v_counts;
