@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.conftest import SOURCE_ROLE
+from tests.conftest import SAMPLE, SOURCE_ROLE, register
 from tests.support import Database, Flow, Row
 
 PIPELINE = "log"
@@ -40,6 +40,16 @@ def add_log_table(flow: Flow, table: str, pipeline: str = PIPELINE, **options: A
     except psycopg.Error as error:
         flow.operational.execute(remedy(error))
         flow.add_table(table, pipeline, **arguments)
+
+
+def log_sample(operational: Database, warehouse: Database) -> Flow:
+    """Register the sample's tables for capture by log, in one pipeline."""
+    flow = register(operational, warehouse)
+    may_replicate(operational)
+    operational.execute("alter table public.sales replica identity full")
+    for table in SAMPLE:
+        add_log_table(flow, table, "sales")
+    return flow
 
 
 def logged(flow: Flow, *statements: str, tables: tuple[str, ...] = ("public.t",), **options: Any) -> Flow:

@@ -21,13 +21,14 @@ from tests.capture import (
     follow,
     gaps,
     keyed_and_keyless,
+    log_sample,
     logged,
     may_replicate,
     publications,
     remedy,
     slots,
 )
-from tests.conftest import SAMPLE, SOURCE_ROLE, register
+from tests.conftest import SOURCE_ROLE
 from tests.support import Database, Flow, locked, raises, wait_until, waiting_for_lock
 from tests.test_types import NAMES, TYPES, VALUES
 
@@ -202,11 +203,7 @@ def test_odd_names(source: Flow) -> None:
 
 def test_sample_in_dwh(operational: Database, warehouse: Database) -> None:
     """Facts, dimensions and quarantine follow the log as they follow a full comparison."""
-    flow = register(operational, warehouse)
-    may_replicate(operational)
-    operational.execute("alter table public.sales replica identity full")
-    for table in SAMPLE:
-        add_log_table(flow, table, "sales")
+    flow = log_sample(operational, warehouse)
     flow.seed()
     flow.run()
     flow.assert_facts_equal_model()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.capture import PIPELINE, add_log_table, keyed_and_keyless, logged, may_replicate
-from tests.conftest import SAMPLE, register
+from tests.capture import PIPELINE, add_log_table, keyed_and_keyless, log_sample, logged, may_replicate
 from tests.support import Database, Flow, raises
 from tests.test_log_capture import KEYED, KEYLESS, writers
 
@@ -93,11 +92,7 @@ def test_exact_while_written_to(source: Flow, keyed: bool) -> None:
 
 def test_repair_reaches_dwh(operational: Database, warehouse: Database) -> None:
     """What is mended in a mirror is mended in the facts that were loaded from it."""
-    flow = register(operational, warehouse)
-    may_replicate(operational)
-    operational.execute("alter table public.sales replica identity full")
-    for table in SAMPLE:
-        add_log_table(flow, table, "sales")
+    flow = log_sample(operational, warehouse)
     flow.seed()
     flow.run()
     operational.execute("insert into public.sales values (2, 2, 2)")

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from alembic import command
 
-from tests.capture import add_log_table, may_replicate
+from tests.capture import log_sample
 from tests.conftest import SAMPLE, alembic, register
 from tests.support import Database, Flow, locked, wait_until
 
@@ -20,15 +20,7 @@ KEYS = "select count(*) from pg_catalog.pg_index where indrelid = 'mrr.sales'::r
 @pytest.fixture(params=["full", "log"])
 def copied(request: pytest.FixtureRequest, operational: Database, warehouse: Database) -> Flow:
     """The sample, its first copy of sales captured straight into the mirror and not yet published."""
-    flow = Flow(operational, warehouse)
-    if request.param == "full":
-        flow = register(operational, warehouse, *SAMPLE)
-    else:
-        flow = register(operational, warehouse)
-        operational.execute("alter table public.sales replica identity full")
-        may_replicate(operational)
-        for table in SAMPLE:
-            add_log_table(flow, table, "sales")
+    flow = register(operational, warehouse, *SAMPLE) if request.param == "full" else log_sample(operational, warehouse)
     flow.warehouse.execute("update etl.settings set copy_from = 0")
     flow.seed()
     flow.operational.execute("analyze public.sales")
@@ -366,12 +358,9 @@ def work(flow: Flow, statement: str = "call etl.run('sales')") -> None:
     flow.warehouse.execute("select pg_stat_clear_snapshot()")
 
 
-def large(flow: Flow) -> Flow:
+def large(operational: Database, warehouse: Database) -> Flow:
     """Return the sample with log capture and 40 000 sales, loaded."""
-    flow.operational.execute("alter table public.sales replica identity full")
-    may_replicate(flow.operational)
-    for table in SAMPLE:
-        add_log_table(flow, table, "sales")
+    flow = log_sample(operational, warehouse)
     flow.operational.execute("call public.generate(40000)")
     flow.run()
     flow.run()
@@ -394,7 +383,7 @@ def test_a_change_run_reads_neither_mirror_nor_facts_whole(
     operational: Database, warehouse: Database, is_known: bool
 ) -> None:
     """Few changes or many, statistics or none: a run by log finds what it changes through indexes."""
-    flow = large(register(operational, warehouse))
+    flow = large(operational, warehouse)
     if is_known:
         warehouse.execute("analyze mrr.sales, dwh.fact_sales, dwh.dim_customer, dwh.dim_product")
     for change in CHANGES:
@@ -409,7 +398,7 @@ def test_a_change_run_reads_neither_mirror_nor_facts_whole(
 
 def test_the_scans_are_seen(operational: Database, warehouse: Database) -> None:
     """The control of the test above: a statement that reads a table whole is counted."""
-    flow = large(register(operational, warehouse))
+    flow = large(operational, warehouse)
     before = scans(flow)
     work(flow, "select count(qty) from mrr.sales; select count(qty) from dwh.fact_sales")
     assert all(after[1] > earlier[1] for after, earlier in zip(scans(flow), before, strict=True))
@@ -476,7 +465,7 @@ def test_decoding_at_once_says_what_the_loop_says(source: Flow, columns: int) ->
 
 def test_a_run_takes_one_connection(operational: Database, warehouse: Database) -> None:
     """The phases of a run share their connection to the source, and leave none behind."""
-    flow = large(register(operational, warehouse))
+    flow = large(operational, warehouse)
     sessions = (
         "select pg_catalog.pg_stat_get_db_sessions(oid) from pg_catalog.pg_database where datname = current_database()"
     )
@@ -556,19 +545,20 @@ def test_most_popular_product_reads_few_products(assortment: Flow) -> None:
     assert pages_read(assortment, question, "dim_product") >= smallest
 
 
-def test_totals_of_products_are_updated_in_place(assortment: Flow) -> None:
-    """Where each product is sold again no index of the totals grows, as their pages have room; without that it does."""
-    size = "select pg_relation_size('dwh.sales_by_product_pkey')"
-    again = "insert into public.sales select 1, n, 1 from generate_series(1, 5000) n"
+@pytest.mark.parametrize(("totals", "share"), [("sales_by_product", 1), ("sales_by_day", 4)])
+def test_totals_are_updated_in_place(assortment: Flow, totals: str, share: int) -> None:
+    """Where all products, or a quarter of the lines, are sold again the index does not grow; without room it does."""
+    size = f"select pg_relation_size('dwh.{totals}_pkey')"
+    again = f"insert into public.sales select 1, n, 1 from generate_series(1, 5000, {share}) n"
 
     def growth() -> int:
-        assortment.warehouse.execute("vacuum full dwh.sales_by_product")
+        assortment.warehouse.execute(f"vacuum full dwh.{totals}")
         before = assortment.warehouse.value(size)
         assortment.operational.execute(again)
         assortment.run()
         return int(assortment.warehouse.value(size) - before)
 
     assert growth() == 0
-    assortment.warehouse.execute("alter table dwh.sales_by_product reset (fillfactor)")
+    assortment.warehouse.execute(f"alter table dwh.{totals} reset (fillfactor)")
     assert growth() > 0
     assortment.assert_aggregates_equal_facts()

@@ -67,6 +67,7 @@ drop function if exists etl.table_shapes(text, text);
 drop function if exists dwh.sales_of_customer(bigint);
 drop function if exists etl.begin_generation(regclass, bigint);
 drop function if exists etl.newest_generation(regclass);
+drop function if exists etl.number_sequence(regclass);
 drop function if exists etl.generations(regclass);
 drop function if exists etl.placed_hash(bigint, bigint);
 """

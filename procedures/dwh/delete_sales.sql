@@ -1,8 +1,8 @@
 -- requires: etl.generations, etl.placed_hash
--- Contract: deletes, for each group of n equal rows D of a batch, the n most recently captured equal facts, found by the
--- source's own ids in each generation (fact_sales_place_idx), and notes them in stg.sales_delta; after a truncation (T) all facts of the
--- source, which the aggregates then count anew. Facts are found one by one, never by reading them whole. Returns the rows deleted. Quarantine has already settled the rows D that it
--- held.
+-- Contract: deletes, for each group of n equal rows D of a batch, the n most recently captured equal facts, found one by one by
+-- the source's own ids in each generation (fact_sales_place_idx), and notes them in stg.sales_delta; after a truncation (T)
+-- all facts of the source, which the aggregates then count anew. Returns the rows deleted. Quarantine has already settled the
+-- rows D that it held.
 create or replace function dwh.delete_sales(p_batch bigint)
 returns bigint
 language plpgsql

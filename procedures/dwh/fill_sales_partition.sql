@@ -8,7 +8,6 @@ create or replace function dwh.fill_sales_partition(p_batch bigint, p_day date, 
 returns bigint
 language plpgsql
 set search_path = pg_catalog, pg_temp
-set hash_mem_multiplier = 2
 set parallel_tuple_cost = 0
 as $$
 declare

@@ -1,6 +1,6 @@
--- Contract: the facts of a customer, by the source's own id of it, found by their index and not by reading all facts. That has a place for
--- the customer in each generation of sale_key (etl.placed_hash), up to that of the highest number. Runs with the caller's
--- rights, so it shows what the caller may see.
+-- Contract: the facts of a customer, by the source's own id of it, found by their index and not by reading all facts. That has a
+-- place for the customer in each generation of sale_key (etl.placed_hash, which the caller may not call), up to that of the
+-- highest number. Runs with the caller's rights, so it shows what the caller may see.
 create or replace function dwh.sales_of_customer(customer bigint)
 returns table (
   sale_key bigint, source text, customer_id bigint, product_id bigint, customer_key bigint, product_key bigint, qty bigint,

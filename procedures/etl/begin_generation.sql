@@ -10,9 +10,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_sequence constant regclass := (
-    select pg_get_serial_sequence(p_table::text, a.attname)::regclass
-    from pg_attribute a where a.attrelid = p_table and a.attidentity <> '' and not a.attisdropped);
+  v_sequence constant regclass := etl.number_sequence(p_table);
   v_rows bigint;
 begin
   if v_sequence is null or coalesce(pg_sequence_last_value(v_sequence), 0) & 4294967295 <= p_least

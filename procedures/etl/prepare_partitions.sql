@@ -12,13 +12,6 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform etl.begin_generation(t.target)
-  from (
-    select distinct to_regclass(s.target) as target
-    from etl.step s
-    where s.pipeline = p_pipeline and s.target in (select 'dwh.fact_sales' union all select f.fact from etl.fact f where f.key_columns is null)
-      and exists (select from etl.batch b where b.pipeline = p_pipeline and b.published_at is null and b.rows_changed > 0)) t
-  where t.target is not null;
   perform dwh.ensure_partition(n.target, n.month)
   from (
     select distinct s.target, date_trunc('month', b.captured_at at time zone w.time_zone)::date as month
@@ -29,6 +22,13 @@ begin
     join pg_class c on c.oid = to_regclass(s.target) and c.relkind = 'p'
     where b.pipeline = p_pipeline and b.published_at is null and b.rows_changed > 0
       and (b.rows_changed < x.copy_from or not exists (select from etl.source_table t where t.pipeline = p_pipeline and stg.is_copy(t.mirror)))) n;
+  perform etl.begin_generation(t.target)
+  from (
+    select distinct to_regclass(s.target) as target
+    from etl.step s
+    where s.pipeline = p_pipeline and s.target in (select 'dwh.fact_sales' union all select f.fact from etl.fact f where f.key_columns is null)
+      and exists (select from etl.batch b where b.pipeline = p_pipeline and b.published_at is null and b.rows_changed > 0)) t
+  where t.target is not null;
 exception when others then
   null;
 end

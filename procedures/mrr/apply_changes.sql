@@ -14,6 +14,7 @@ as $$
 declare
   v_id constant integer := (p_table).source_table_id;
   v_mirror constant text := (p_table).mirror;
+  v_relation constant regclass := format('mrr.%I', v_mirror)::regclass;
   v_changes constant text := format('stg.%I', v_mirror || '_changes');
   v_same_key constant text := etl.key_list(v_id, 'c.%1$I = m.%1$I', ' and ');
   v_counts etl.row_counts := etl.counts();
@@ -37,7 +38,7 @@ begin
       '   from gone join mrr.%3$I m on m._hr_hash = any (gone.places) and %4$s = gone.image)'
       ' delete from mrr.%3$I m using equal e where m._hr_hash = e._hr_hash and m._hr_id = e._hr_id and e.number <= e.copies',
       etl.row_image(v_id, 'c'), v_changes, v_mirror, etl.row_image(v_id, 'm'))
-      using p_batch, etl.generations(format('mrr.%I', v_mirror)::regclass);
+      using p_batch, etl.generations(v_relation);
   end if;
   if v_counts.rows_updated > 0 then
     execute format('update mrr.%I m set %s_hr_batch = $1 from %s c where c._hr_batch = $1 and c._hr_op = ''U'' and %s',
@@ -50,7 +51,7 @@ begin
   end if;
   if v_counts.rows_inserted > 0 then
     if v_same_key is null then
-      perform etl.begin_generation(format('mrr.%I', v_mirror)::regclass);
+      perform etl.begin_generation(v_relation);
     end if;
     -- in the order of the index, each of whose pages is then met once
     execute format('insert into mrr.%I (%s, _hr_batch%s) select %s, $1%s from %s c where c._hr_batch = $1 and c._hr_op = ''I'' order by %s',
@@ -58,7 +59,7 @@ begin
       etl.column_list(v_id, 'c.%1$I'),
       case when v_same_key is null then format(', etl.placed_hash($2, hashtextextended(%s, 0)) as _hr_hash', etl.row_image(v_id, 'c')) else '' end, v_changes,
       coalesce(etl.key_list(v_id, 'c.%1$I'), '_hr_hash'))
-      using p_batch, etl.newest_generation(format('mrr.%I', v_mirror)::regclass);
+      using p_batch, etl.newest_generation(v_relation);
   end if;
   return v_counts;
 end

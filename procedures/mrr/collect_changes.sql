@@ -2,7 +2,8 @@
 -- pg_temp.headrace_log: I a new row, D an old row or key, U a row whose key stayed. A changed key is D and I; without a key an
 -- update is D and I. What the table's copy saw is left out, and all that lies before its last TRUNCATE. Returns whether
 -- there was one, and whether the changes have columns that are not registered. New rows, of which there are most, are
--- typed at once, unless the columns changed meanwhile; what has an old row goes by way of pg_temp.headrace_change. Raises 55000 where old rows cannot be told.
+-- typed at once, unless the columns changed meanwhile; what has an old row goes by way of pg_temp.headrace_change. Raises
+-- 55000 where old rows cannot be told.
 create or replace function mrr.collect_changes(p_table etl.source_table, out is_truncated boolean, out has_new_columns boolean)
 language plpgsql
 set search_path = pg_catalog, pg_temp

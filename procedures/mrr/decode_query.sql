@@ -1,8 +1,8 @@
 -- requires: mrr.decode_change
--- Contract: the query that decodes the changes with one of p_tags in pg_temp.headrace_stream of relations with p_columns columns: their number,
--- tag, and what mrr.decode_change() says of each, with the columns' names; after message $1, without the transactions that
--- snapshot $2 saw. Relations are in pg_temp.headrace_relation. With p_is_pair those messages that hold two rows, an old and
--- a new one, else those with one.
+-- Contract: the query that decodes the changes with one of p_tags in pg_temp.headrace_stream of relations with p_columns columns:
+-- their number, tag, and what mrr.decode_change() says of each, with the columns' names; after message $1, without the
+-- transactions that snapshot $2 saw. Relations are in pg_temp.headrace_relation. With p_is_pair those messages that hold two
+-- rows, an old and a new one, else those with one.
 -- Where each column begins follows from where the one before it ended, so there is one subquery per column (OFFSET 0 keeps
 -- them apart), which is several times as fast as a loop in PL/pgSQL. Wide tables are left to the loop.
 create or replace function mrr.decode_query(p_columns integer, p_tags "char"[], p_is_pair boolean)

@@ -1,7 +1,7 @@
--- Contract: the statement that writes one side (old_values or new_values) of the rows of p_from, a query in parentheses with the columns of
--- pg_temp.headrace_change or that table itself, that p_condition picks into pg_temp.headrace_log, as p_op, cast to the mirror's types and masked. Columns are found by name, in
--- p_names, which all rows have, or in each row's own names where that is null: so rows from before and after a change of
--- columns are both read right; a column that a row does not have is NULL.
+-- Contract: the statement that writes one side (old_values or new_values) of the rows of p_from that p_condition picks into
+-- pg_temp.headrace_log, as p_op, cast to the mirror's types and masked. p_from is pg_temp.headrace_change or, in parentheses, a query
+-- with its columns. Columns of the table are found by name, in p_names, which all rows have, or in each row's own names where
+-- that is null: so rows from before and after a change of columns are both read right; a column that a row does not have is NULL.
 -- _hr_seq is twice the message's number, one more for what follows an old key of the same message; _hr_old then points
 -- to that old key.
 create or replace function mrr.typed_changes(
