@@ -54,7 +54,10 @@ def test_a_reader_that_waits_is_seen(places: load.Places) -> None:
 
 def test_what_is_wrong_is_found(places: load.Places) -> None:
     """Mirrors and dimensions that are not what they should be are found, by the comparison and by readers."""
+    with psycopg.connect(places.source, autocommit=True) as source:
+        source.execute("insert into public.pgbench_history values (1, 1, 1, 0, clock_timestamp())")
     with psycopg.connect(places.warehouse, autocommit=True) as warehouse:
+        warehouse.execute(f"call etl.run('{load.PIPELINE}')")
         assert list(load.compare(warehouse)) == []
         warehouse.execute(
             "update mrr.pgbench_tellers set filler = 'x' where tid = 1; delete from mrr.pgbench_history where"
