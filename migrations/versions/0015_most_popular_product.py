@@ -12,7 +12,7 @@ depends_on = None
 # A change run updates nearly all lines of sales_by_product: half of each page holds their next versions, so that no index changes.
 UPGRADE = r"""
 do $$ begin create index dim_product_later_idx on dwh.dim_product (source, product_id) where batch_from > 0; end $$; -- by itself, for Citus
-alter table dwh.sales_by_product set (fillfactor = 50);
+alter table if exists dwh.sales_by_product set (fillfactor = 50);
 """
 
 DOWNGRADE = r"""
