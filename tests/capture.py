@@ -65,6 +65,20 @@ def logged(flow: Flow, *statements: str, tables: tuple[str, ...] = ("public.t",)
     return flow
 
 
+def put_stream(session: psycopg.Connection, messages: list[Row]) -> None:
+    """Put what a slot said, transaction and message, where the decoding of a session looks for it."""
+    session.execute(
+        "create temporary table headrace_stream"
+        ' (seq bigint generated always as identity, xid bigint, tag "char", message bytea)'
+    )
+    with session.cursor() as cursor:
+        cursor.executemany(
+            'insert into headrace_stream (xid, tag, message) select %s, chr(get_byte(m, 0))::"char", m'
+            " from (select %s::bytea as m) m",
+            messages,
+        )
+
+
 def follow(flow: Flow, *tables: str) -> None:
     """Run, and see that the mirrors are what the source is, and that nothing was copied or compared for it."""
     copied = copies(flow)

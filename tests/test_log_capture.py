@@ -25,6 +25,7 @@ from tests.capture import (
     logged,
     may_replicate,
     publications,
+    put_stream,
     remedy,
     slots,
 )
@@ -199,6 +200,29 @@ def test_odd_names(source: Flow) -> None:
             ).format(table=table, odd=odd)
         )
     follow(source, *(table.as_string() for table, _ in tables))
+
+
+@pytest.mark.parametrize("make", [KEYED, KEYLESS])
+@pytest.mark.parametrize(
+    "change", ["insert into public.t values (11, 'new', null)", "update public.t set a = 'new' where id = 1"]
+)
+def test_columns_that_came_after_they_were_looked_at(source: Flow, make: str, change: str) -> None:
+    """A message with a column that is not registered is told, whichever it is; the table is then compared."""
+    logged(source, make, ROWS)
+    (slot,), (publication,) = slots(source), publications(source)
+    source.operational.execute(change)
+    messages = source.operational.query(
+        "select xid::text::bigint, data from pg_logical_slot_peek_binary_changes("
+        "%s, null, null, 'proto_version', '1', 'publication_names', %s)", [slot, publication],
+    )  # fmt: skip
+    collect = "select c.has_new_columns from etl.source_table t cross join lateral mrr.collect_changes(t) c"
+    for registered in (True, False):
+        with source.warehouse.connect(autocommit=False) as session:
+            put_stream(session, messages)
+            if not registered:
+                session.execute("delete from etl.source_column where column_name = 'b'")
+            assert session.execute(collect).fetchone() == (not registered,)
+            session.rollback()
 
 
 def test_sample_in_dwh(operational: Database, warehouse: Database) -> None:

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from alembic import command
 
-from tests.capture import log_sample
+from tests.capture import log_sample, put_stream
 from tests.conftest import SAMPLE, alembic, register
 from tests.support import Database, Flow, locked, wait_until
 
@@ -427,16 +427,7 @@ def peeked(flow: Flow, columns: int) -> psycopg.Connection:
     )
     op.execute("select pg_drop_replication_slot('wide')")
     session = flow.warehouse.connect()
-    session.execute(
-        "create temporary table headrace_stream"
-        ' (seq bigint generated always as identity, xid bigint, tag "char", message bytea)'
-    )
-    with session.cursor() as cursor:
-        cursor.executemany(
-            'insert into headrace_stream (xid, tag, message) select %s, chr(get_byte(m, 0))::"char", m'
-            " from (select %s::bytea as m) m",
-            messages,
-        )
+    put_stream(session, messages)
     session.execute(
         "create temporary table headrace_relation as select s.seq as first_seq,"
         " coalesce(lead(s.seq) over (order by s.seq), 9223372036854775807) as end_seq, r.relation, r.column_names"
