@@ -77,6 +77,7 @@ def put_stream(session: psycopg.Connection, messages: list[Row]) -> None:
             " from (select %s::bytea as m) m",
             messages,
         )
+    session.execute("select mrr.count_kinds()")
 
 
 def follow(flow: Flow, *tables: str) -> None:

@@ -64,7 +64,7 @@ def test_source_is_asked_once_or_twice(source: Flow, written: int, asked: int) -
     logged(source, KEYED, ROWS, OTHER)
     rest(source)
 
-    def look() -> tuple[int] | None:
+    def look() -> int | None:
         """Look once; what was asked, if nobody else, such as the server's own processes, wrote to the log meanwhile."""
         source.operational.execute(WRITE_ELSEWHERE % written)
         before = source.operational.value(BEHIND)
@@ -72,10 +72,10 @@ def test_source_is_asked_once_or_twice(source: Flow, written: int, asked: int) -
         after = source.operational.value(BEHIND)
         return questions if (before, after) == (0, 0) or (written and before > 0) else None
 
-    assert wait_until(look) == (asked,)
+    assert wait_until(look) == asked
 
 
-def asked_by_look(flow: Flow) -> tuple[int]:
+def asked_by_look(flow: Flow) -> int:
     """Have the warehouse look at a source with nothing to do; return how many questions it asked."""
     counted = (
         "select coalesce(sum(calls), 0)::int from pg_catalog.pg_stat_xact_user_functions"
@@ -85,7 +85,8 @@ def asked_by_look(flow: Flow) -> tuple[int]:
         session.execute("set local track_functions = 'all'")
         session.execute("select etl.connect_source('op')")
         assert session.execute("select etl.has_changes(%s, 'op', null)", [PIPELINE]).fetchone() == (False,)
-        return session.execute(counted).fetchone()
+        (questions,) = session.execute(counted).fetchone() or (0,)
+        return int(questions)
 
 
 def test_callback_comes(idle: Flow) -> None:
@@ -256,7 +257,7 @@ def test_slot_never_lags_far(source: Flow) -> None:
     def follows() -> bool:
         """Run once more, and see whether the slot has followed; the server's own processes write to the log as well."""
         source.run(PIPELINE)
-        return source.operational.value(BEHIND) == 0
+        return bool(source.operational.value(BEHIND) == 0)
 
     wait_until(follows)
 

@@ -215,7 +215,7 @@ def test_columns_that_came_after_they_were_looked_at(source: Flow, make: str, ch
         "select xid::text::bigint, data from pg_logical_slot_peek_binary_changes("
         "%s, null, null, 'proto_version', '1', 'publication_names', %s)", [slot, publication],
     )  # fmt: skip
-    collect = "select c.has_new_columns from etl.source_table t cross join lateral mrr.collect_changes(t) c"
+    collect = "select c.has_new_columns from etl.source_table t cross join lateral mrr.collect_changes(t, 1) c"
     for registered in (True, False):
         with source.warehouse.connect(autocommit=False) as session:
             put_stream(session, messages)

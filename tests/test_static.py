@@ -33,6 +33,7 @@ ACCEPTED = [
 # What a capture makes in passing, so that statements on it can be checked.
 TEMPORARY_TABLES = """
 create temporary table headrace_stream (seq bigint, xid bigint, tag "char", message bytea);
+create temporary table headrace_kind (tag "char", relation bigint, is_pair boolean, rows bigint);
 create temporary table headrace_relation (first_seq bigint, end_seq bigint, relation bigint, column_names text[]);
 create temporary table headrace_change (
     seq bigint, tag "char", old_kind "char", old_values text[], new_values text[], kept integer[], column_names text[]

@@ -23,7 +23,7 @@ begin
   v_fence := greatest(etl.settled_position((p_table).source), v_slot.position);
   perform mrr.read_slot((p_table).source, v_slot.slot_name, v_slot.position, v_fence, p_run_id, (p_table).source_table_id, 2147483647);
   delete from pg_temp.headrace_stream s where s.tag <> 'R' and not mrr.was_seen(s.xid, v_snapshot);
-  select c.* into v_changes from mrr.collect_changes(p_table) c;
+  select c.* into v_changes from mrr.collect_changes(p_table, v_batch) c;
   if v_changes.is_truncated then
     execute format('delete from mrr.%I', (p_table).mirror);
   end if;

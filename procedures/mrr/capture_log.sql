@@ -13,7 +13,6 @@ declare
   v_changes record;
   v_counts etl.row_counts;
   v_fence pg_lsn;
-  v_read bigint;
 begin
   select s.* into strict v_slot from etl.slot s where s.pipeline = p_pipeline and s.source = p_source;
   select s.lsn into strict v_fence from etl.batch_source s where s.batch_id = p_batch and s.source = p_source;
@@ -23,7 +22,7 @@ begin
                      (select min(t.source_table_id) from etl.source_table t where t.pipeline = p_pipeline and t.source = p_source and t.capture = 'log'),
                      (select s.max_changes from etl.settings s)) r;
   is_more := v_stream.is_more;
-  v_counts := etl.counts(p_read => (select count(*) from pg_temp.headrace_stream s where s.tag in ('I', 'U', 'D', 'T')));
+  v_counts := etl.counts(p_read => (select coalesce(sum(k.rows), 0)::bigint from pg_temp.headrace_kind k));
   p_steps := etl.end_step(p_steps, v_counts);
 
   if v_counts.rows_read > 0 then
@@ -32,8 +31,7 @@ begin
       where t.pipeline = p_pipeline and t.source = p_source and t.capture = 'log' and t.enabled order by t.source_table_id
     loop
       p_steps := p_steps || etl.begin_step('capture', v_table.mirror, p_batch, p_steps[cardinality(p_steps)].attempt);
-      select c.* into v_changes from mrr.collect_changes(v_table) c;
-      v_read := (select count(*) from pg_temp.headrace_log);
+      select c.* into v_changes from mrr.collect_changes(v_table, p_batch) c;
       if v_changes.is_truncated then
         execute format('insert into stg.%I (_hr_batch, _hr_op) values ($1, ''T'')', v_table.mirror || '_changes') using p_batch;
         execute format('delete from mrr.%I', v_table.mirror);
@@ -43,11 +41,11 @@ begin
       else
         perform mrr.net_keyed(v_table, p_batch, v_changes.is_truncated);
       end if;
-      if v_read >= 1000 then
+      if v_changes.rows_read >= 1000 then
         execute format('analyze stg.%I', v_table.mirror || '_changes');
       end if;
       v_counts := mrr.apply_changes(v_table, p_batch);
-      v_counts.rows_read := v_read;
+      v_counts.rows_read := v_changes.rows_read;
       drop table pg_temp.headrace_log;
       if v_counts.rows_inserted + v_counts.rows_updated + v_counts.rows_deleted > 0 then
         insert into etl.batch_table (batch_id, mirror, rows_read, rows_inserted, rows_updated, rows_deleted)
@@ -59,7 +57,7 @@ begin
       end if;
     end loop;
   end if;
-  drop table pg_temp.headrace_stream;
+  drop table pg_temp.headrace_stream, pg_temp.headrace_kind;
 
   update etl.source_table t set copy_snapshot = null, copy_lsn = null
   where t.pipeline = p_pipeline and t.source = p_source and t.copy_lsn <= v_stream.batch_end;

@@ -1,10 +1,13 @@
+-- requires: mrr.typed_list
 -- Contract: the rows of pg_temp.headrace_stream that concern one table, typed and masked as in the mirror, into
 -- pg_temp.headrace_log: I a new row, D an old row or key, U a row whose key stayed. A changed key is D and I; without a key an
 -- update is D and I. What the table's copy saw is left out, and all that lies before its last TRUNCATE. Returns whether
 -- there was one, and whether the changes have columns that are not registered. New rows, of which there are most, are
--- typed at once, unless the columns changed meanwhile; what has an old row goes by way of pg_temp.headrace_change. Raises
--- 55000 where old rows cannot be told.
-create or replace function mrr.collect_changes(p_table etl.source_table, out is_truncated boolean, out has_new_columns boolean)
+-- typed at once, unless the columns changed meanwhile; what has an old row goes by way of pg_temp.headrace_change. Where there
+-- is nothing but new rows, of a table without a key and since no TRUNCATE, nothing is to be netted, and they go straight into the change set of
+-- batch p_batch. rows_read: all of them. Raises 55000 where old rows cannot be told.
+create or replace function mrr.collect_changes(
+  p_table etl.source_table, p_batch bigint, out is_truncated boolean, out has_new_columns boolean, out rows_read bigint)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -15,8 +18,11 @@ declare
   v_key text;
   v_last_truncate bigint;
   v_is_unknown boolean;
-  v_number integer;
+  v_kind record;
+  v_news text;
+  v_rows bigint;
 begin
+  rows_read := 0::bigint;
   execute format('create temporary table headrace_log on commit drop as select %s, 0::bigint as _hr_seq, ''I''::"char" as _hr_op, null::text[] as _hr_kept, null::bigint as _hr_old from mrr.%I with no data',
     v_columns, (p_table).mirror);
 
@@ -35,20 +41,38 @@ begin
   create temporary table headrace_change (seq bigint, tag "char", old_kind "char", old_values text[], new_values text[], kept integer[], column_names text[])
     on commit drop;
   select min(r.column_names) into v_names from pg_temp.headrace_relation r having count(distinct r.column_names) = 1;
-  for v_number in select distinct cardinality(r.column_names) from pg_temp.headrace_relation r loop
-    if v_names is not null then
-      execute mrr.typed_changes(p_table, v_names, 'new_values', 'I', 'true', p_from => format('(%s)', mrr.decode_query(v_number, '{I}', false)))
+  for v_kind in
+    select cardinality(r.column_names) as columns, bool_or(k.tag = 'I') as has_new, bool_or(k.tag <> 'I' and not k.is_pair) as has_single,
+           bool_or(k.is_pair) as has_pair, bool_and(bool_and(k.tag = 'I')) over () as is_new
+    from pg_temp.headrace_relation r join pg_temp.headrace_kind k on k.relation = r.relation
+    group by 1
+  loop
+    if v_kind.has_new and v_names is not null then
+      v_news := mrr.decode_query(v_kind.columns, '{I}', false);
+      if v_kind.is_new and not is_truncated and (p_table).key_columns is null then
+        execute format('insert into stg.%I (%s, _hr_batch, _hr_op) select %s, $3, ''I'' from (%s) v (seq, tag, old_kind, old_values, new_values, kept, column_names)',
+          (p_table).mirror || '_changes', v_columns, mrr.typed_list(p_table, v_names, 'new_values'), v_news)
+          using coalesce(v_last_truncate, 0), (p_table).copy_snapshot, p_batch;
+        get diagnostics v_rows = row_count;
+        rows_read := rows_read + v_rows;
+      else
+        execute mrr.typed_changes(p_table, v_names, 'new_values', 'I', 'true', p_from => format('(%s)', v_news))
+          using coalesce(v_last_truncate, 0), (p_table).copy_snapshot;
+      end if;
+    end if;
+    if v_kind.has_single or v_kind.has_new and v_names is null then
+      execute 'insert into pg_temp.headrace_change ' || mrr.decode_query(v_kind.columns, case when v_names is null then '{I,U,D}' else '{U,D}' end::"char"[], false)
         using coalesce(v_last_truncate, 0), (p_table).copy_snapshot;
     end if;
-    execute 'insert into pg_temp.headrace_change ' || mrr.decode_query(v_number, case when v_names is null then '{I,U,D}' else '{U,D}' end::"char"[], false)
-      using coalesce(v_last_truncate, 0), (p_table).copy_snapshot;
-    execute 'insert into pg_temp.headrace_change ' || mrr.decode_query(v_number, '{U}', true)
-      using coalesce(v_last_truncate, 0), (p_table).copy_snapshot;
+    if v_kind.has_pair then
+      execute 'insert into pg_temp.headrace_change ' || mrr.decode_query(v_kind.columns, '{U}', true)
+        using coalesce(v_last_truncate, 0), (p_table).copy_snapshot;
+    end if;
   end loop;
   drop table pg_temp.headrace_relation;
   has_new_columns := exists (
     select from (
-      select v_names as column_names where exists (select from pg_temp.headrace_log) or exists (select from pg_temp.headrace_change)
+      select v_names as column_names where rows_read > 0 or exists (select from pg_temp.headrace_log) or exists (select from pg_temp.headrace_change)
       union all
       select distinct c.column_names from pg_temp.headrace_change c where v_names is null) r
     cross join unnest(r.column_names) n (name)
@@ -79,10 +103,13 @@ begin
                     case when (p_table).key_columns is null then 'full' else 'default' end, format('mrr.%I', (p_table).mirror));
   end if;
   drop table pg_temp.headrace_change;
-  analyze pg_temp.headrace_log;
+  if rows_read = 0 then
+    analyze pg_temp.headrace_log;
+    rows_read := (select count(*) from pg_temp.headrace_log);
+  end if;
 end
 $$;
 
-comment on function mrr.collect_changes(etl.source_table) is
-  'Types and masks what pg_temp.headrace_stream says of one table into pg_temp.headrace_log. Internal.';
-revoke all on function mrr.collect_changes(etl.source_table) from public;
+comment on function mrr.collect_changes(etl.source_table, bigint) is
+  'Types and masks what pg_temp.headrace_stream says of one table into pg_temp.headrace_log, or, where it is new rows without a key alone, into the change set of batch p_batch. Internal.';
+revoke all on function mrr.collect_changes(etl.source_table, bigint) from public;

@@ -1,5 +1,7 @@
+-- requires: mrr.count_kinds
 -- Contract: reads what a pipeline's slot holds up to the fence into pg_temp.headrace_stream, without advancing it, in
--- fetches. Transactions that are in a batch already are left out (their commit lies below p_position). Returns where the batch
+-- fetches, several of which are asked for at once, so the source works on one while the one before it is written here;
+-- and counts them (mrr.count_kinds). Transactions that are in a batch already are left out (their commit lies below p_position). Returns where the batch
 -- ends, and whether more is waiting below the fence: the limit is kept at commits only. Where the slot gives nothing but what
 -- is in a batch already, since it was not advanced meanwhile, more is false: the same would come again.
 create or replace function mrr.read_slot(
@@ -12,10 +14,12 @@ declare
   v_connection constant text := 'headrace_' || p_source;
   v_since constant timestamptz := clock_timestamp();
   v_fetch constant integer := (select s.fetch_size from etl.settings s);
+  v_asked integer := 1;
+  v_left integer := 0;
   v_rows bigint;
   v_total bigint := 0::bigint;
 begin
-  create temporary table headrace_stream (seq bigint generated always as identity, xid bigint not null, tag "char" not null, message bytea not null)
+  create temporary table headrace_stream (seq bigint generated always as identity (cache 1000), xid bigint not null, tag "char" not null, message bytea not null)
     on commit drop;
   perform etl.send_query(v_connection, format(
     'declare headrace_rows no scroll cursor for select xid, data from pg_logical_slot_peek_binary_changes(%L, %L, %s,'
@@ -25,16 +29,28 @@ begin
      from etl_ext.dblink(v_connection, format('select pubname from pg_publication where pubname in (%L, %L) order by 1', p_slot_name, p_slot_name || '_inserts')) r (name text))));
   perform etl.finish_query(v_connection);
   loop
-    perform etl.send_query(v_connection, format('fetch %s from headrace_rows', v_fetch));
+    if v_left = 0 then
+      perform etl.post_query(v_connection, repeat(format('fetch %s from headrace_rows;', v_fetch), v_asked));
+      v_left := v_asked;
+      v_asked := 8;
+    end if;
+    perform etl.await_answer(v_connection);
     insert into pg_temp.headrace_stream (xid, tag, message)
     select r.xid::text::bigint, chr(get_byte(r.message, 0))::"char", r.message
     from etl_ext.dblink_get_result(v_connection) r (xid xid, message bytea);
     get diagnostics v_rows = row_count;
-    perform etl.finish_query(v_connection);
+    v_left := v_left - 1;
     v_total := v_total + v_rows;
     perform etl.show_progress(p_run_id, 'c', p_table, v_total, 0, v_since);
     exit when v_rows < v_fetch;
+    if v_left = 0 then
+      perform etl.finish_query(v_connection);
+    end if;
   end loop;
+  for v_answer in 1..v_left loop -- of fetches from behind the end
+    perform from etl_ext.dblink_get_result(v_connection) r (xid xid, message bytea);
+  end loop;
+  perform etl.finish_query(v_connection);
   perform etl.send_query(v_connection, 'close headrace_rows');
   perform etl.finish_query(v_connection);
 
@@ -51,9 +67,10 @@ begin
     and s.tag <> 'R'; -- sent once, for all transactions that follow
   create index on pg_temp.headrace_stream (seq) where tag in ('R', 'T'); -- which are few, and looked for by each table
   analyze pg_temp.headrace_stream;
+  perform mrr.count_kinds();
 end
 $$;
 
 comment on function mrr.read_slot(text, text, pg_lsn, pg_lsn, bigint, integer, integer) is
-  'Reads a slot''s changes between p_position and p_fence into pg_temp.headrace_stream, at most p_limit of them beside whole transactions. Needs the open snapshot. Internal.';
+  'Reads a slot''s changes between p_position and p_fence into pg_temp.headrace_stream and pg_temp.headrace_kind, at most p_limit of them beside whole transactions. Needs the open snapshot. Internal.';
 revoke all on function mrr.read_slot(text, text, pg_lsn, pg_lsn, bigint, integer, integer) from public;
