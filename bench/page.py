@@ -221,10 +221,10 @@ class Report:
                 f"{sum(each.median for each in cpu if each):.1f} s",
             ]  # fmt: skip
             if parts:
-                row += [spread(self.store.part(part, name, contestant)) for part in ("load", "transform")]
+                row += [spread(self.store.part(part, name, contestant)) for part in ("load", "transform", "run")]
             rows.append(row)
         head = ["contestant", "median (least–most)", f"to {TITLES[base]}", "CPU of both instances"]
-        return table([*head, *(["load alone", "transform alone"] if parts else [])], rows)
+        return table([*head, *(["load alone", "transform alone", "to the end of the run"] if parts else [])], rows)
 
     def _median(self, section: str, name: str) -> float:
         found = self.store.seconds(section, name)

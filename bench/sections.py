@@ -159,7 +159,8 @@ class Bench:
                     check.check(contestant.result(), expected)
             except (Problem, WrongResult, psycopg.Error) as error:
                 refused = str(error).strip() or type(error).__name__
-            seconds = sum(parts[part] for part in ("load", "transform", "run") if part in parts) or meter.cost.seconds
+            timed = ("published",) if "published" in parts else ("load", "transform", "run")
+            seconds = sum(parts[part] for part in timed if part in parts) or meter.cost.seconds
             stage.note = f"REFUSED: {refused}" if refused else f"took {seconds:.2f} s"
         return self.keep(section, contestant.name, rows, number, seconds, parts, meter.cost, refused)
 

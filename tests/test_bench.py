@@ -70,6 +70,9 @@ def test_a_small_benchmark_from_end_to_end(home: Path, tmp_path: Path) -> None:
     measured = json.loads(done.stdout)["measurements"]
     assert not [m for m in measured if m["refused"] or m["seconds"] <= 0]
     assert all(m["facts"]["warehouse CPU"] > 0 for m in measured if m["section"] == "first load")
+    (loaded,) = [m for m in measured if (m["section"], m["name"]) == ("first load", "headrace")]
+    assert loaded["seconds"] == loaded["parts"]["published"] < loaded["parts"]["run"]
+    assert not [m for m in measured if m["section"] == "change run" and "published" in m["parts"]]
     assert {(m["section"], m["name"], m["rows"]) for m in measured} == {
         ("first load", "headrace", 2000), ("first load", "floor", 2000), ("change run", "headrace", 2000),
         ("load to stay", "headrace", 1000), ("scale", "headrace", 1000), ("scale", "headrace", 2000),

@@ -11,6 +11,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from alembic import command
 from psycopg import sql
 
 from tests.capture import (
@@ -29,8 +30,8 @@ from tests.capture import (
     remedy,
     slots,
 )
-from tests.conftest import SOURCE_ROLE
-from tests.support import Database, Flow, locked, raises, wait_until, waiting_for_lock
+from tests.conftest import SOURCE_ROLE, alembic
+from tests.support import Database, Flow, Row, locked, raises, wait_until, waiting_for_lock
 from tests.test_types import NAMES, TYPES, VALUES
 
 KEYED = "create table public.t (id int primary key, a text, b text)"
@@ -209,12 +210,8 @@ def test_odd_names(source: Flow) -> None:
 def test_columns_that_came_after_they_were_looked_at(source: Flow, make: str, change: str) -> None:
     """A message with a column that is not registered is told, whichever it is; the table is then compared."""
     logged(source, make, ROWS)
-    (slot,), (publication,) = slots(source), publications(source)
     source.operational.execute(change)
-    messages = source.operational.query(
-        "select xid::text::bigint, data from pg_logical_slot_peek_binary_changes("
-        "%s, null, null, 'proto_version', '1', 'publication_names', %s)", [slot, publication],
-    )  # fmt: skip
+    messages = peeked(source)
     collect = "select c.has_new_columns from etl.source_table t cross join lateral mrr.collect_changes(t, 1) c"
     for registered in (True, False):
         with source.warehouse.connect(autocommit=False) as session:
@@ -223,6 +220,61 @@ def test_columns_that_came_after_they_were_looked_at(source: Flow, make: str, ch
                 session.execute("delete from etl.source_column where column_name = 'b'")
             assert session.execute(collect).fetchone() == (not registered,)
             session.rollback()
+
+
+def peeked(flow: Flow) -> list[Row]:
+    """Return what the slot says, without advancing it."""
+    (slot,), (publication,) = slots(flow), publications(flow)
+    return flow.operational.query(
+        "select xid::text::bigint, data from pg_logical_slot_peek_binary_changes("
+        "%s, null, null, 'proto_version', '1', 'publication_names', %s)",
+        [slot, publication],
+    )
+
+
+NEW = "insert into public.t values (20, 'x', null), (21, 'y', null)"
+
+
+@pytest.mark.parametrize(
+    ("change", "is_direct", "operations"),
+    [
+        (NEW, True, "II"),
+        (f"{NEW}; delete from public.t where id = 1", False, "DII"),
+        (f"{NEW}; update public.t set a = 'z' where id = 20", False, "II"),
+        (f"truncate public.t; {NEW}", False, "TII"),
+    ],
+)
+def test_new_rows_alone_go_straight_into_the_change_set(
+    source: Flow, change: str, is_direct: bool, operations: str
+) -> None:
+    """They are netted only where the batch has an old row, too; either way it has the same rows in the same order."""
+    logged(source, KEYLESS, ROWS)
+    source.operational.execute(change)
+    said: list[str] = []
+    with source.warehouse.connect() as session:
+        session.add_notice_handler(lambda notice: said.append(notice.message_primary or ""))
+        session.execute("load 'auto_explain'; set auto_explain.log_level = notice; set client_min_messages = notice")
+        session.execute("set auto_explain.log_min_duration = 0; set auto_explain.log_nested_statements = on")
+        session.execute("call mrr.capture(%s)", [PIPELINE])
+    straight = [plan for plan in said if "Query Text: insert into stg.t_changes" in plan and "headrace_stream" in plan]
+    assert (len(straight) > 0) is is_direct
+    changed = "select string_agg(_hr_op::text, '' order by _hr_seq) from stg.t_changes"
+    assert source.warehouse.value(changed) == operations
+    source.run(PIPELINE)
+    source.assert_mirror_equals_source("public.t")
+
+
+def test_revision_before_has_a_key_on_change_sets(source: Flow) -> None:
+    """A change set that waits keeps its rows while its index is made another one, and back."""
+    index = "select pg_get_indexdef(indexrelid) from pg_catalog.pg_index where indrelid = 'stg.t_changes'::regclass"
+    logged(source, KEYLESS, ROWS)
+    source.operational.execute(NEW)
+    source.warehouse.execute("call mrr.capture(%s)", [PIPELINE])
+    alembic(source.warehouse.dsn, command.downgrade, "0015")
+    assert [text.partition(" USING ")[2] for (text,) in source.warehouse.query(index)] == ["btree (_hr_batch, _hr_seq)"]
+    alembic(source.warehouse.dsn, command.upgrade, "head")
+    assert [text.partition(" USING ")[2] for (text,) in source.warehouse.query(index)] == ["brin (_hr_batch)"]
+    follow(source)
 
 
 def test_sample_in_dwh(operational: Database, warehouse: Database) -> None:
@@ -690,6 +742,50 @@ def test_rename_is_not_misread(source: Flow) -> None:
     assert source.warehouse.query("select * from stg.t_changes where z is null and _hr_op <> 'T'") == []
     source.run(PIPELINE)
     source.assert_mirror_equals_source("public.t")
+
+
+@keyed_and_keyless
+def test_tables_that_swap_names(source: Flow, keyed: bool) -> None:
+    """Rows from before and after a swap, in one batch, are those of the table that had the name then."""
+    make, tables = made(keyed), ("public.t", "public.u")
+    logged(source, make, make.replace("public.t", "public.u"), ROWS, tables=tables)
+    put = "insert into public.{} values ({}, 'x', null)"
+    source.operational.execute(put.format("t", 20))
+    source.operational.execute(put.format("u", 30))
+    source.operational.execute(
+        "begin; alter table public.t rename to s; alter table public.u rename to t; alter table public.s rename to u;"
+        f"{put.format('t', 40)}; {put.format('u', 50)}; commit"
+    )
+    messages = peeked(source)
+    for mirror, ids in (("t", [20, 40]), ("u", [30, 50])):
+        with source.warehouse.connect(autocommit=False) as session:
+            put_stream(session, messages)
+            collect = (
+                "select from etl.source_table t cross join lateral mrr.collect_changes(t, 0) c where t.mirror = %s"
+            )
+            session.execute(collect, [mirror])
+            collected = f"select id from pg_temp.headrace_log union all select id from stg.{mirror}_changes order by 1"
+            assert session.execute(collected).fetchall() == [(number,) for number in ids]
+            session.rollback()
+    source.run(PIPELINE)
+    for table in tables:
+        source.assert_mirror_equals_source(table)
+
+
+@keyed_and_keyless
+def test_table_that_takes_the_name_of_another(source: Flow, keyed: bool) -> None:
+    """It is compared, though nothing was written to it since, and only then."""
+    make = made(keyed)
+    logged(source, make, make.replace("public.t", "public.u"), ROWS, tables=("public.t", "public.u"))
+    copied = copies(source)
+    source.operational.execute("alter table public.t rename to s; alter table public.u rename to t")
+    source.operational.execute("alter table public.s rename to u")
+    for _ in range(2):
+        source.run(PIPELINE)
+        for table in ("public.t", "public.u"):
+            source.assert_mirror_equals_source(table)
+    assert all(after > before for after, before in zip(copies(source), copied, strict=True))
+    follow(source, "public.t", "public.u")
 
 
 @pytest.mark.parametrize("keyed", [True, False], ids=["with a key", "without a key"])

@@ -11,7 +11,7 @@ as $$
            (select string_agg(concat_ws(' ', c.position, c.column_name, c.source_type), ', ' order by c.position)
             from etl.source_column c where c.source_table_id = t.source_table_id)), '; ' order by t.source_table_id),
          format('select string_agg(concat_ws('' '', t.number,'
-           '   (select md5(string_agg(r.relid::oid::text, '' '' order by r.relid::oid)) from pg_partition_tree(c.oid) r),'
+           '   coalesce((select md5(string_agg(r.relid::oid::text, '' '' order by r.relid::oid)) from pg_partition_tree(c.oid) r), c.oid::text),'
            '   (select string_agg(concat_ws('' '', a.attnum, a.attname, format_type(a.atttypid, a.atttypmod)), '', '' order by a.attnum)'
            '    from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped)), ''; '' order by t.number)'
            ' from (values %s) t (number, schema_name, table_name, publication)'

@@ -12,6 +12,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  c_end constant bigint := 9223372036854775807;
   v_id constant integer := (p_table).source_table_id;
   v_columns constant text := etl.column_list(v_id, '%1$I');
   v_names text[];
@@ -27,15 +28,18 @@ begin
     v_columns, (p_table).mirror);
 
   create temporary table headrace_relation on commit drop as
-  select s.seq as first_seq, coalesce(lead(s.seq) over (partition by r.relation order by s.seq), 9223372036854775807) as end_seq, r.relation, r.column_names
-  from pg_temp.headrace_stream s
-  cross join lateral mrr.decode_relation(s.message) r
-  where s.tag = 'R' and r.schema_name = (p_table).source_schema and r.table_name = (p_table).source_name;
+  select r.first_seq, r.end_seq, r.relation, r.column_names
+  from (
+    select s.seq as first_seq, coalesce(lead(s.seq) over (partition by d.relation order by s.seq), c_end) as end_seq, d.*
+    from pg_temp.headrace_stream s
+    cross join lateral mrr.decode_relation(s.message) d
+    where s.tag = 'R') r
+  where r.schema_name = (p_table).source_schema and r.table_name = (p_table).source_name;
   select max(s.seq) into v_last_truncate
   from pg_temp.headrace_stream s
   where s.tag = 'T' and not mrr.was_seen(s.xid, (p_table).copy_snapshot) and exists (
     select from generate_series(0, mrr.int_at(s.message, 1, 4)::integer - 1) n
-    join pg_temp.headrace_relation r on r.relation = mrr.int_at(s.message, 6 + 4 * n, 4));
+    join pg_temp.headrace_relation r on r.relation = mrr.int_at(s.message, 6 + 4 * n, 4) and s.seq > r.first_seq and s.seq < r.end_seq);
   is_truncated := v_last_truncate is not null;
 
   create temporary table headrace_change (seq bigint, tag "char", old_kind "char", old_values text[], new_values text[], kept integer[], column_names text[])
@@ -43,21 +47,22 @@ begin
   select min(r.column_names) into v_names from pg_temp.headrace_relation r having count(distinct r.column_names) = 1;
   for v_kind in
     select cardinality(r.column_names) as columns, bool_or(k.tag = 'I') as has_new, bool_or(k.tag <> 'I' and not k.is_pair) as has_single,
-           bool_or(k.is_pair) as has_pair, bool_and(bool_and(k.tag = 'I')) over () as is_new
+           bool_or(k.is_pair) as has_pair, bool_and(bool_and(k.tag = 'I')) over () as is_new,
+           min(r.first_seq) as first_seq, case when (select min(o.end_seq) = c_end and count(*) = 1 from pg_temp.headrace_relation o) then min(r.relation) end as relation
     from pg_temp.headrace_relation r join pg_temp.headrace_kind k on k.relation = r.relation
     group by 1
   loop
     if v_kind.has_new and v_names is not null then
-      v_news := mrr.decode_query(v_kind.columns, '{I}', false);
+      v_news := mrr.decode_query(v_kind.columns, '{I}', false, v_kind.relation);
       if v_kind.is_new and not is_truncated and (p_table).key_columns is null then
         execute format('insert into stg.%I (%s, _hr_batch, _hr_op) select %s, $3, ''I'' from (%s) v (seq, tag, old_kind, old_values, new_values, kept, column_names)',
           (p_table).mirror || '_changes', v_columns, mrr.typed_list(p_table, v_names, 'new_values'), v_news)
-          using coalesce(v_last_truncate, 0), (p_table).copy_snapshot, p_batch;
+          using v_kind.first_seq, (p_table).copy_snapshot, p_batch;
         get diagnostics v_rows = row_count;
         rows_read := rows_read + v_rows;
       else
         execute mrr.typed_changes(p_table, v_names, 'new_values', 'I', 'true', p_from => format('(%s)', v_news))
-          using coalesce(v_last_truncate, 0), (p_table).copy_snapshot;
+          using greatest(v_last_truncate, v_kind.first_seq), (p_table).copy_snapshot;
       end if;
     end if;
     if v_kind.has_single or v_kind.has_new and v_names is null then
@@ -77,6 +82,10 @@ begin
       select distinct c.column_names from pg_temp.headrace_change c where v_names is null) r
     cross join unnest(r.column_names) n (name)
     where not exists (select from etl.source_column x where x.source_table_id = v_id and x.column_name = n.name));
+  if rows_read > 0 then
+    drop table pg_temp.headrace_change;
+    return;
+  end if;
 
   execute mrr.typed_changes(p_table, v_names, 'new_values', 'I', 'c.tag = ''I''');
   if (p_table).key_columns is null then
@@ -103,10 +112,8 @@ begin
                     case when (p_table).key_columns is null then 'full' else 'default' end, format('mrr.%I', (p_table).mirror));
   end if;
   drop table pg_temp.headrace_change;
-  if rows_read = 0 then
-    analyze pg_temp.headrace_log;
-    rows_read := (select count(*) from pg_temp.headrace_log);
-  end if;
+  analyze pg_temp.headrace_log;
+  rows_read := (select count(*) from pg_temp.headrace_log);
 end
 $$;
 

@@ -1,11 +1,12 @@
 -- requires: mrr.decode_change
 -- Contract: the query that decodes the changes with one of p_tags in pg_temp.headrace_stream of relations with p_columns columns:
 -- their number, tag, and what mrr.decode_change() says of each, with the columns' names; after message $1, without the
--- transactions that snapshot $2 saw. Relations are in pg_temp.headrace_relation. With p_is_pair those messages that hold two
+-- transactions that snapshot $2 saw. Relations are in pg_temp.headrace_relation; where p_relation says which, the
+-- names are left out, no join is needed, and the changes come in their order. With p_is_pair those messages that hold two
 -- rows, an old and a new one, else those with one.
 -- Where each column begins follows from where the one before it ended, so there is one subquery per column (OFFSET 0 keeps
 -- them apart), which is several times as fast as a loop in PL/pgSQL. Wide tables are left to the loop.
-create or replace function mrr.decode_query(p_columns integer, p_tags "char"[], p_is_pair boolean)
+create or replace function mrr.decode_query(p_columns integer, p_tags "char"[], p_is_pair boolean, p_relation bigint default null)
 returns text
 language plpgsql
 stable
@@ -17,21 +18,23 @@ declare
                          ' | (get_byte(q.m, q.%1$s + 3) << 8) | get_byte(q.m, q.%1$s + 4)) else 1 end';
   c_value constant text := 'case when q.%2$s - q.%1$s > 1 then convert_from(substr(q.m, q.%1$s + 6, q.%2$s - q.%1$s - 5), %3$L) end';
   c_kept constant text := 'case when get_byte(q.m, q.%1$s) = 117 then %2$s end';
+  c_relation constant text := '(get_byte(s.message, 1)::bigint << 24) | (get_byte(s.message, 2) << 16) | (get_byte(s.message, 3) << 8) | get_byte(s.message, 4)';
+  v_names constant text := case when p_relation is null then 'r.column_names' else 'null::text[] as column_names' end;
   v_from constant text :=
-    ' from pg_temp.headrace_stream s join pg_temp.headrace_relation r'
-    '   on r.relation = (get_byte(s.message, 1)::bigint << 24) | (get_byte(s.message, 2) << 16) | (get_byte(s.message, 3) << 8) | get_byte(s.message, 4)'
-    '  and s.seq > r.first_seq and s.seq < r.end_seq'
-    ' where s.seq > $1 and ($2 is null or not mrr.was_seen(s.xid, $2))'
+    ' from pg_temp.headrace_stream s'
+    || case when p_relation is null then format(' join pg_temp.headrace_relation r on r.relation = %s and s.seq > r.first_seq and s.seq < r.end_seq', c_relation) else '' end
+    || ' where s.seq > $1 and ($2 is null or not mrr.was_seen(s.xid, $2))'
     || format(' and s.tag = any (%L::"char"[])', p_tags)
-    || format(' and cardinality(r.column_names) = %s and (s.tag = ''U'' and get_byte(s.message, 5) <> 78) = %L', p_columns, p_is_pair);
-  v_query text := 'select s.seq, s.tag, get_byte(s.message, 5) as part, s.message || ''\x''::bytea as m, r.column_names, 8 as at_1' || v_from;
+    || case when p_relation is null then format(' and cardinality(r.column_names) = %s', p_columns) else format(' and (%s) = %s', c_relation, p_relation) end
+    || format(' and (s.tag = ''U'' and get_byte(s.message, 5) <> 78) = %L', p_is_pair);
+  v_query text := 'select s.seq, s.tag, get_byte(s.message, 5) as part, s.message || ''\x''::bytea as m, ' || v_names || ', 8 as at_1' || v_from;
   v_columns text[];
   v_values text[];
   v_kept text[];
   v_at integer := 1;
 begin
   if p_columns not between 1 and 30 then
-    return 'select s.seq, s.tag, d.old_kind, d.old_values, d.new_values, d.kept, r.column_names'
+    return 'select s.seq, s.tag, d.old_kind, d.old_values, d.new_values, d.kept, ' || v_names
            || replace(v_from, ' where ', ' cross join lateral mrr.decode_change(s.message) d where ');
   end if;
   for v_row in 1..(1 + p_is_pair::integer) loop
@@ -54,6 +57,6 @@ begin
 end
 $$;
 
-comment on function mrr.decode_query(integer, "char"[], boolean) is
-  'Query that decodes the changes with one of p_tags in pg_temp.headrace_stream of relations with p_columns columns; p_is_pair: the messages with an old and a new row. Internal.';
-revoke all on function mrr.decode_query(integer, "char"[], boolean) from public;
+comment on function mrr.decode_query(integer, "char"[], boolean, bigint) is
+  'Query that decodes the changes with one of p_tags in pg_temp.headrace_stream of relations with p_columns columns; p_is_pair: the messages with an old and a new row; p_relation: of this relation alone, without names. Internal.';
+revoke all on function mrr.decode_query(integer, "char"[], boolean, bigint) from public;
