@@ -388,7 +388,11 @@ Table(
         "copy_snapshot", Text, comment="Mode log: source snapshot of the last copy; changes that it saw are skipped."
     ),
     Column("copy_lsn", PgLsn, comment="Mode log: WAL position at or below which all lies that copy_snapshot saw."),
-    Column("partition_tree", Text, comment="Mode log: the partitions of a partitioned table at the last capture."),
+    Column(
+        "partition_tree",
+        Text,
+        comment="Mode log: the table, or the partitions of a partitioned one, at the last capture.",
+    ),
     Column("watermark_column", Text, comment="Mode watermark: the growing column."),
     Column(
         "watermark_overlap",

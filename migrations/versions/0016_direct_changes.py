@@ -19,6 +19,7 @@ CHANGE_SETS = r"""
 """
 
 UPGRADE = f"""
+comment on column etl.source_table.partition_tree is 'Mode log: the table, or the partitions of a partitioned one, at the last capture.';
 drop function if exists mrr.collect_changes(etl.source_table);
 drop function if exists mrr.decode_query(integer, "char"[], boolean);
 do $$
@@ -34,6 +35,7 @@ $$;
 """
 
 DOWNGRADE = f"""
+comment on column etl.source_table.partition_tree is 'Mode log: the partitions of a partitioned table at the last capture.';
 drop function if exists mrr.collect_changes(etl.source_table, bigint);
 drop function if exists mrr.decode_query(integer, "char"[], boolean, bigint);
 drop function if exists mrr.typed_list(etl.source_table, text[], text);
