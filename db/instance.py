@@ -25,7 +25,7 @@ FLAGS = {"operational": "--op-port", "warehouse": "--wh-port"}
 ADMIN = "postgres"
 SMALL_SHM = 512 * 1024 * 1024
 ORPHANS_END = 15  # seconds that the processes of a killed server have to notice
-BUFFERS = 256, 4096  # megabytes of the warehouse's buffers at least and at most; an eighth of the memory in between
+BUFFERS = 256, 8192  # megabytes of the warehouse's buffers at least and at most; a quarter of the memory in between
 WORKERS = 4  # processes at most that help with a query; a machine's cores less the one that asks
 PORT_CLOSES = 5  # seconds that the kernel has to close a port whose process has ended
 
@@ -238,7 +238,7 @@ class Instance:
         text += f"\n# Of this machine\nport = {self.port}\ncron.database_name = '{self.name}'\n"
         if self.name == "warehouse" and not self.throwaway:
             memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
-            text += f"shared_buffers = {min(max(memory // 8, BUFFERS[0]), BUFFERS[1])}MB\n"
+            text += f"shared_buffers = {min(max(memory // 4, BUFFERS[0]), BUFFERS[1])}MB\n"
             helpers = max(1, min(len(os.sched_getaffinity(0)) - 1, WORKERS))
             text += f"max_parallel_workers_per_gather = {helpers}\n"
         if shutil.disk_usage("/dev/shm").total < SMALL_SHM:
