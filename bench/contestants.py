@@ -35,6 +35,7 @@ QUIETLY = {  # no peer calls home or asks for a newer version of itself
     "RUNTIME__LOG_LEVEL": "ERROR",
     "EXTRACT__WORKERS": "3",
 }
+ENDLESS = 1800.0  # seconds after which a peer's program is taken to hang
 LOOK = 0.02  # seconds between two looks of a reader
 Parts = dict[str, float]
 
@@ -53,7 +54,7 @@ def call(dsn: str, statement: str) -> None:
         Problem: it failed.
     """
     words, environment = psql_words(dsn)
-    run([*words, "-c", statement], environment)
+    run([*words, "-c", statement], environment, most=None)
 
 
 def execute(dsn: str, statement: str) -> None:
@@ -72,16 +73,23 @@ def together(*work: Callable[[], object]) -> None:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def run(words: Sequence[str | Path], variables: Mapping[str, str] | None = None, directory: Path | None = None) -> None:
-    """Run a program of a peer.
+def run(
+    words: Sequence[str | Path], variables: Mapping[str, str] | None = None, directory: Path | None = None, *,
+    most: float | None = ENDLESS,
+) -> None:  # fmt: skip
+    """Run a program, of a peer for so many seconds at most.
 
     Raises:
-        Problem: it failed; with its last words.
+        Problem: it failed, with its last words, or did not end.
     """
-    done = subprocess.run(
-        list(map(str, words)), env={**os.environ, **QUIETLY, **(variables or {})}, cwd=directory,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
-    )  # fmt: skip
+    try:
+        done = subprocess.run(
+            list(map(str, words)), env={**os.environ, **QUIETLY, **(variables or {})}, cwd=directory,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+            timeout=most,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as expired:
+        raise Problem(f"{Path(words[0]).name} had not ended after {most:g} s") from expired
     if done.returncode:
         lines = [line for line in done.stdout.splitlines() if line.strip()]
         raise Problem(f"{Path(words[0]).name} failed: {' / '.join(lines[-3:]) or 'without a word'}")
@@ -123,7 +131,9 @@ class Watch:
 
         def look() -> None:
             with psycopg.connect(self._dsn, autocommit=True) as reader:
-                while not self._stop.wait(LOOK) and self.seconds is None:
+                is_last = False
+                while self.seconds is None and not is_last:
+                    is_last = self._stop.wait(LOOK)
                     if reader.execute(self._query.encode()).fetchone() == (True,):
                         self.seconds = time.monotonic() - began
 
@@ -215,7 +225,7 @@ class Headrace(Contestant):
             call(self.dsn, "call etl.run('sales')")
         timer.note("run")
         if watch.seconds is not None:
-            timer.parts["published"] = watch.seconds
+            timer.parts["published"] = min(watch.seconds, timer.parts["run"])
         with psycopg.connect(self.dsn) as connection:
             last = connection.execute("select r.status from etl.run_log r order by r.run_id desc limit 1").fetchone()
             if last != ("succeeded",):
