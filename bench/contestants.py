@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -82,16 +83,20 @@ def run(
     Raises:
         Problem: it failed, with its last words, or did not end.
     """
+    process = subprocess.Popen(
+        list(map(str, words)), env={**os.environ, **QUIETLY, **(variables or {})}, cwd=directory,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    )  # fmt: skip
     try:
-        done = subprocess.run(
-            list(map(str, words)), env={**os.environ, **QUIETLY, **(variables or {})}, cwd=directory,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
-            timeout=most,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired as expired:
-        raise Problem(f"{Path(words[0]).name} had not ended after {most:g} s") from expired
-    if done.returncode:
-        lines = [line for line in done.stdout.splitlines() if line.strip()]
+        said, _ = process.communicate(timeout=most)
+    except BaseException as error:
+        os.killpg(process.pid, signal.SIGKILL)  # with the processes that it has started
+        process.wait()
+        if isinstance(error, subprocess.TimeoutExpired):
+            raise Problem(f"{Path(words[0]).name} had not ended after {most:g} s") from error
+        raise
+    if process.returncode:
+        lines = [line for line in said.splitlines() if line.strip()]
         raise Problem(f"{Path(words[0]).name} failed: {' / '.join(lines[-3:]) or 'without a word'}")
 
 
@@ -124,18 +129,22 @@ class Watch:
         self._dsn, self._query = dsn, query
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._error: psycopg.Error | None = None
 
     def __enter__(self) -> Watch:
         """Begin to look, unless it is true already."""
         began = time.monotonic()
 
         def look() -> None:
-            with psycopg.connect(self._dsn, autocommit=True) as reader:
-                is_last = False
-                while self.seconds is None and not is_last:
-                    is_last = self._stop.wait(LOOK)
-                    if reader.execute(self._query.encode()).fetchone() == (True,):
-                        self.seconds = time.monotonic() - began
+            try:
+                with psycopg.connect(self._dsn, autocommit=True) as reader:
+                    is_last = False
+                    while self.seconds is None and not is_last:
+                        is_last = self._stop.wait(LOOK)
+                        if reader.execute(self._query.encode()).fetchone() == (True,):
+                            self.seconds = time.monotonic() - began
+            except psycopg.Error as error:
+                self._error = error
 
         with psycopg.connect(self._dsn, autocommit=True) as reader:
             if reader.execute(self._query.encode()).fetchone() == (False,):
@@ -146,10 +155,16 @@ class Watch:
         return self
 
     def __exit__(self, *unused: object) -> None:
-        """Look no more."""
+        """Look no more.
+
+        Raises:
+            psycopg.Error: the reader could not look.
+        """
         self._stop.set()
         if self._thread:
             self._thread.join()
+        if self._error:
+            raise self._error
 
 
 class Contestant(ABC):

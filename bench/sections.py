@@ -228,9 +228,11 @@ class Bench:
         """Load once, and throw it away: who comes first pays for memory that an instance never touched before."""
         first = contestants.Floor(self.pair, self.shop(self.plan.rows), "warm_up")
         first.prepare()
-        with Stage("warm-up, not counted"):
-            first.load()
-        first.remove()
+        try:
+            with Stage("warm-up, not counted"):
+                first.load()
+        finally:
+            first.remove()
 
     def change_run(self) -> None:
         """From changes at the source to the published star, on top of what was loaded."""

@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -237,7 +238,7 @@ class Instance:
         text = "\n".join((SETTINGS / f"instance{kind}.conf").read_text() for kind in kinds)
         text += f"\n# Of this machine\nport = {self.port}\ncron.database_name = '{self.name}'\n"
         if self.name == "warehouse" and not self.throwaway:
-            memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
+            memory = min(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), container_memory()) // 2**20
             text += f"shared_buffers = {min(max(memory // 4, BUFFERS[0]), BUFFERS[1])}MB\n"
             helpers = max(1, min(len(os.sched_getaffinity(0)) - 1, WORKERS))
             text += f"max_parallel_workers_per_gather = {helpers}\n"
@@ -328,3 +329,9 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def container_memory(limit: Path = Path("/sys/fs/cgroup/memory.max")) -> int:
+    """Return the bytes that a container may take, since the machine's memory is not its own; very many elsewhere."""
+    said = limit.read_text(encoding="ascii").strip() if limit.exists() else "max"
+    return int(said) if said.isdigit() else sys.maxsize

@@ -23,7 +23,7 @@ import pytest
 
 from db import machine
 from db.home import Home
-from db.instance import Instance, free_port, holder, is_taken
+from db.instance import Instance, container_memory, free_port, holder, is_taken
 from db.machine import Server
 from db.problem import Problem
 from db.stage import Stage
@@ -410,6 +410,14 @@ def test_a_port_is_not_waited_for_for_ever(killed: Instance, monkeypatch: pytest
     monkeypatch.setattr("db.instance.PORT_CLOSES", 0.3)
     with held_by_nobody(killed.port), pytest.raises(Problem, match=f"port {killed.port} .* is taken by a process"):
         killed.start(machine.installed())
+
+
+@pytest.mark.parametrize(("said", "memory"), [("1073741824\n", 2**30), ("max\n", sys.maxsize), (None, sys.maxsize)])
+def test_a_container_has_the_memory_that_it_may_take(tmp_path: Path, said: str | None, memory: int) -> None:
+    """The kernel says how much that is, or that it is not bounded; an older one says nothing."""
+    if said is not None:
+        (tmp_path / "memory.max").write_text(said)
+    assert container_memory(tmp_path / "memory.max") == memory
 
 
 def test_a_half_made_instance_is_made_anew(empty: Installation) -> None:

@@ -264,16 +264,28 @@ def test_new_rows_alone_go_straight_into_the_change_set(
     source.assert_mirror_equals_source("public.t")
 
 
-def test_revision_before_has_a_key_on_change_sets(source: Flow) -> None:
-    """A change set that waits keeps its rows while its index is made another one, and back."""
-    index = "select pg_get_indexdef(indexrelid) from pg_catalog.pg_index where indrelid = 'stg.t_changes'::regclass"
+def test_no_table_is_compared_for_an_upgrade(source: Flow) -> None:
+    """The revision before does not know which table has a name; neither going back nor coming from it compares."""
+    tree = "select partition_tree from etl.source_table"
     logged(source, KEYLESS, ROWS)
-    source.operational.execute(NEW)
-    source.warehouse.execute("call mrr.capture(%s)", [PIPELINE])
+    (oid,) = source.operational.row("select 'public.t'::regclass::oid::text")
+    assert source.warehouse.value(tree) == oid
     alembic(source.warehouse.dsn, command.downgrade, "0015")
-    assert [text.partition(" USING ")[2] for (text,) in source.warehouse.query(index)] == ["btree (_hr_batch, _hr_seq)"]
+    assert source.warehouse.value(tree) is None
     alembic(source.warehouse.dsn, command.upgrade, "head")
-    assert [text.partition(" USING ")[2] for (text,) in source.warehouse.query(index)] == ["brin (_hr_batch)"]
+    source.operational.execute(NEW)
+    follow(source)
+    assert source.warehouse.value(tree) == oid
+
+
+@pytest.mark.parametrize("rows", [96, 97, 98, 197, 896, 897, 898, 2000])
+def test_fetches_of_every_number(source: Flow, rows: int) -> None:
+    """All arrives, whether it takes one fetch or many, and whether the last has rows; three messages have none."""
+    logged(source, KEYLESS, ROWS)
+    source.warehouse.execute("update etl.settings set fetch_size = 100")
+    source.operational.execute(f"insert into public.t select 100 + n, 'x', null from generate_series(1, {rows}) n")
+    follow(source)
+    source.operational.execute("insert into public.t values (99, 'after', null)")
     follow(source)
 
 

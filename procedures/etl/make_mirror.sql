@@ -27,9 +27,8 @@ begin
 
   execute format(
     'create table stg.%I (%s, _hr_seq bigint not null default nextval(''etl.change_seq''), _hr_batch bigint not null,'
-    ' _hr_op "char" not null check (_hr_op in (''I'', ''U'', ''D'', ''T'')), _hr_origin bigint)',
+    ' _hr_op "char" not null check (_hr_op in (''I'', ''U'', ''D'', ''T'')), _hr_origin bigint, primary key (_hr_batch, _hr_seq))',
     v_mirror || '_changes', v_columns);
-  execute format('create index on stg.%I using brin (_hr_batch)', v_mirror || '_changes'); -- a batch's rows lie together
   execute format('comment on table stg.%I is %L', v_mirror || '_changes', 'Change set of mirror ' || v_mirror || ': its changes in the waiting batches.');
   execute format('comment on column stg.%I._hr_seq is %L', v_mirror || '_changes', 'Order of the changes.');
   execute format('comment on column stg.%I._hr_batch is %L', v_mirror || '_changes', 'Batch.');

@@ -1,4 +1,4 @@
--- Contract: sends one statement over a source connection and does not wait for its answer.
+-- Contract: sends a statement, or several, over a source connection and does not wait for its answer.
 create or replace function etl.post_query(p_connection text, p_sql text)
 returns void
 language plpgsql

@@ -1,7 +1,7 @@
 -- requires: etl.slot_name
 -- Contract: the publications, partitions and columns of a pipeline's log tables at a source as one text: as they are registered, and
 -- the query that writes the same text at the source. The two differ wherever a capture would find a table unpublished
--- (etl.unpublished_tables), its partitions changed (etl.follow_partitions) or its columns (etl.follow_columns); where they do not, it need
+-- (etl.unpublished_tables), its partitions or itself another (etl.follow_partitions) or its columns (etl.follow_columns); where they do not, it need
 -- not ask. They may differ for less: a column that a mask leaves out counts here.
 create or replace function etl.table_shapes(p_pipeline text, p_source text, out registered text, out query text)
 language sql

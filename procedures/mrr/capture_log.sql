@@ -42,7 +42,6 @@ begin
         perform mrr.net_keyed(v_table, p_batch, v_changes.is_truncated);
       end if;
       if v_changes.rows_read >= 1000 then
-        perform brin_summarize_new_values(i.indexrelid) from pg_index i where i.indrelid = format('stg.%I', v_table.mirror || '_changes')::regclass;
         execute format('analyze stg.%I', v_table.mirror || '_changes');
       end if;
       v_counts := mrr.apply_changes(v_table, p_batch);

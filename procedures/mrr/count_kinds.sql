@@ -1,6 +1,7 @@
 -- requires: mrr.int_at
 -- Contract: how many messages of each kind pg_temp.headrace_stream has of each relation, into pg_temp.headrace_kind: tag I, U, D or T
--- (whose relation is null, since it names several), and whether an old and a new row are in it.
+-- (whose relation is null, since it names several), and whether an old and a new row are in it. What is deleted from the stream
+-- afterwards still counts: the kinds say what need not be looked for, not what is there.
 create or replace function mrr.count_kinds()
 returns void
 language plpgsql

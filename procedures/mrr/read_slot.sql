@@ -48,6 +48,7 @@ begin
     end if;
   end loop;
   for v_answer in 1..v_left loop -- of fetches from behind the end
+    perform etl.await_answer(v_connection);
     perform from etl_ext.dblink_get_result(v_connection) r (xid xid, message bytea);
   end loop;
   perform etl.finish_query(v_connection);
