@@ -784,6 +784,20 @@ def test_tables_that_swap_names(source: Flow, keyed: bool) -> None:
         source.assert_mirror_equals_source(table)
 
 
+def test_rows_from_before_a_name_was_taken(source: Flow) -> None:
+    """Of a table that took another's name, in one batch, only the rows since then are the name's."""
+    tables = ("public.t", "public.u")
+    logged(source, KEYLESS, KEYLESS.replace("public.t", "public.u"), tables=tables)
+    source.operational.execute("insert into public.u values (30, 'x', null)")
+    source.operational.execute("alter table public.t rename to s; alter table public.u rename to t")
+    source.operational.execute("insert into public.t values (40, 'x', null)")
+    with source.warehouse.connect(autocommit=False) as session:
+        put_stream(session, peeked(source))
+        session.execute("select from etl.source_table t, lateral mrr.collect_changes(t, 0) c where t.mirror = 't'")
+        assert session.execute("select id from stg.t_changes").fetchall() == [(40,)]
+        session.rollback()
+
+
 @keyed_and_keyless
 def test_table_that_takes_the_name_of_another(source: Flow, keyed: bool) -> None:
     """It is compared, though nothing was written to it since, and only then."""

@@ -21,7 +21,6 @@ declare
   v_is_unknown boolean;
   v_kind record;
   v_news text;
-  v_rows bigint;
 begin
   rows_read := 0::bigint;
   execute format('create temporary table headrace_log on commit drop as select %s, 0::bigint as _hr_seq, ''I''::"char" as _hr_op, null::text[] as _hr_kept, null::bigint as _hr_old from mrr.%I with no data',
@@ -47,7 +46,7 @@ begin
   select min(r.column_names) into v_names from pg_temp.headrace_relation r having count(distinct r.column_names) = 1;
   for v_kind in
     select cardinality(r.column_names) as columns, bool_or(k.tag = 'I') as has_new, bool_or(k.tag <> 'I' and not k.is_pair) as has_single,
-           bool_or(k.is_pair) as has_pair, bool_and(bool_and(k.tag = 'I')) over () as is_new,
+           bool_or(k.is_pair) as has_pair, bool_and(k.tag = 'I') as is_new,
            min(r.first_seq) as first_seq, case when (select min(o.end_seq) = c_end and count(*) = 1 from pg_temp.headrace_relation o) then min(r.relation) end as relation
     from pg_temp.headrace_relation r join pg_temp.headrace_kind k on k.relation = r.relation
     group by 1
@@ -58,8 +57,7 @@ begin
         execute format('insert into stg.%I (%s, _hr_batch, _hr_op) select %s, $3, ''I'' from (%s) v (seq, tag, old_kind, old_values, new_values, kept, column_names)',
           (p_table).mirror || '_changes', v_columns, mrr.typed_list(p_table, v_names, 'new_values'), v_news)
           using v_kind.first_seq, (p_table).copy_snapshot, p_batch;
-        get diagnostics v_rows = row_count;
-        rows_read := rows_read + v_rows;
+        get diagnostics rows_read = row_count;
       else
         execute mrr.typed_changes(p_table, v_names, 'new_values', 'I', 'true', p_from => format('(%s)', v_news))
           using greatest(v_last_truncate, v_kind.first_seq), (p_table).copy_snapshot;
