@@ -28,7 +28,7 @@ SMALL_SHM = 512 * 1024 * 1024
 ORPHANS_END = 15  # seconds that the processes of a killed server have to notice
 BUFFERS = 256, 8192  # megabytes of the warehouse's buffers at least and at most; a quarter of the memory in between
 WORKERS = 4  # processes at most that help with a query; a machine's cores less the one that asks
-PORT_CLOSES = 5  # seconds that the kernel has to close a port whose process has ended
+PORT_CLOSES = 65  # seconds: a client that left by itself has its port kept for 60 by the kernel (TIME_WAIT)
 
 
 @dataclass(frozen=True)
@@ -253,10 +253,10 @@ class Instance:
         return "".join(file.read_text(errors="replace")[-4000:] for file in files[-2:])
 
     def _check_port(self) -> None:
-        """See that the port is free, or soon will be: the kernel closes it a little after the process that is killed.
+        """See that the port is free, or soon will be: the kernel closes it some time after the process that had it.
 
         Raises:
-            Problem: somebody listens there; says who.
+            Problem: somebody has it; says who.
         """
         began = time.monotonic()
         while is_taken(self.port):
@@ -297,7 +297,7 @@ def works_in(process: Path, directory: Path) -> bool:
 
 
 def is_taken(port: int) -> bool:
-    """Say whether somebody listens on a port of 127.0.0.1."""
+    """Say whether nobody can listen on a port of 127.0.0.1 now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -308,12 +308,12 @@ def is_taken(port: int) -> bool:
 
 
 def holder(port: int) -> tuple[str, str]:
-    """Say which process listens on a port of this machine, and whose it is; empty where this user may not see it."""
+    """Say which process has a port of this machine, and whose it is; empty where nobody has, or none that is seen."""
     sockets, whose = set(), ""
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         for line in Path(table).read_text().splitlines()[1:] if Path(table).exists() else ():
             columns = line.split()
-            if columns[3] == "0A" and int(columns[1].rpartition(":")[2], 16) == port:
+            if columns[9] != "0" and int(columns[1].rpartition(":")[2], 16) == port:  # 0: nobody's any more
                 sockets.add(f"socket:[{columns[9]}]")
                 with contextlib.suppress(KeyError):
                     whose = f" of the user {pwd.getpwuid(int(columns[7])).pw_name}"

@@ -21,7 +21,7 @@ from db.home import Home
 from db.instance import Instance
 from db.problem import Problem
 from tests.conftest import ROOT
-from tests.support import Database, Flow
+from tests.support import Database, Flow, wait_until
 
 ABOUT = {
     "asked for": {"rows": 10_000_000, "changes": 100_000},
@@ -243,7 +243,10 @@ def test_a_peer_that_hangs_is_refused() -> None:
     """Its program is ended, and named; what a peer says is its own."""
     with pytest.raises(Problem, match=r"sh had not ended after 0\.5 s"):
         contestants.run(["sh", "-c", "sleep 86399; true"], most=0.5)
-    assert not [process for process in Path("/proc").glob("[0-9]*") if "86399" in host.read(process / "cmdline")]
+    wait_until(
+        lambda: not [found for found in Path("/proc").glob("[0-9]*") if "86399" in host.read(found / "cmdline")],
+        what="its processes to end",
+    )
 
 
 def test_a_busy_machine_is_told(store: Measured) -> None:

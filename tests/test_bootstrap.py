@@ -406,6 +406,15 @@ def test_a_port_is_waited_for_that_the_kernel_is_about_to_close(
     assert killed.stop(machine.installed())
 
 
+def test_a_client_that_has_the_port_by_chance_is_named(killed: Instance) -> None:
+    """The kernel gives a client any port that is free, one that a server will want as well."""
+    with socket.create_server(("127.0.0.1", 0)) as other, socket.socket() as client:
+        client.bind(("127.0.0.1", killed.port))
+        client.connect(other.getsockname())
+        with pytest.raises(Problem, match=rf"port {killed.port} .* is taken by process {os.getpid()} "):
+            killed.start(machine.installed())
+
+
 def test_a_port_is_not_waited_for_for_ever(killed: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("db.instance.PORT_CLOSES", 0.3)
     with held_by_nobody(killed.port), pytest.raises(Problem, match=f"port {killed.port} .* is taken by a process"):
