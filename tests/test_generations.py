@@ -9,7 +9,7 @@ from alembic import command
 
 from tests.capture import log_sample
 from tests.conftest import SAMPLE, alembic, register
-from tests.support import Database, Flow, raises
+from tests.support import Database, Flow, locked, raises
 from tests.test_facts import change_at_random
 from tests.test_own_model import assert_facts_equal_source
 from tests.test_own_model import shops as shops
@@ -146,6 +146,46 @@ def test_when_a_generation_begins(sold: Flow) -> None:
     assert sold.warehouse.value("select etl.generations('mrr.customers')") == [0]
     sold.assert_mirrors_equal_source()
     sold.assert_facts_equal_model()
+
+
+def test_rows_of_later_generations_lie_together_in_the_table(sold: Flow) -> None:
+    """Added rows go to the end, not into the gaps that deleted ones left; a fillfactor that somebody chose is kept."""
+    sold.operational.execute("insert into public.sales select 1, 1, n % 50 from generate_series(1, 5000) n")
+    sold.run()
+    tables = "select 'mrr.sales' union all select relid::text from pg_partition_tree('dwh.fact_sales') where isleaf"
+    fillfactor = "select split_part(unnest(reloptions), '=', 2)::integer from pg_class where oid = %s::regclass"
+    sold.warehouse.execute("analyze")
+    begin(sold, "mrr.sales", "dwh.fact_sales")
+    filled = [name for (name,) in sold.warehouse.query(tables) if sold.warehouse.query(fillfactor, [name]) == [(90,)]]
+    assert len(filled) == 2, "the mirror, and the partition that has rows"
+    sold.operational.execute("delete from public.sales where qty = 7")
+    sold.run()
+    ends = {}
+    for table in filled:
+        sold.warehouse.execute(f"vacuum (analyze) {table}")
+        ends[table] = sold.warehouse.value(f"select max((ctid::text::point)[0]) from {table}")
+    sold.operational.execute("insert into public.sales select 2, 2, 3 from generate_series(1, 100)")
+    sold.run()
+    for table in filled:
+        added = "customerid = 2" if table == "mrr.sales" else "customer_id = 2"
+        assert sold.warehouse.value(f"select min((ctid::text::point)[0]) from {table} where {added}") >= ends[table]
+    sold.warehouse.execute("alter table mrr.sales set (fillfactor = 80); select etl.begin_generation('mrr.sales', 0)")
+    assert sold.warehouse.query(fillfactor, ["mrr.sales"]) == [(80,)]
+    sold.assert_mirrors_equal_source()
+    sold.assert_facts_equal_model()
+
+
+def test_who_vacuums_is_not_waited_for(sold: Flow) -> None:
+    """The next batch tries again."""
+    sold.operational.execute("insert into public.sales select 1, 1, 1 from generate_series(1, 100)")
+    sold.run()
+    sold.warehouse.execute("analyze mrr.sales")
+    chosen = "select reloptions from pg_class where oid = 'mrr.sales'::regclass"
+    with locked(sold.warehouse, "mrr.sales", "share update exclusive"):
+        begin(sold, "mrr.sales")
+        assert sold.warehouse.value(chosen) is None
+    sold.warehouse.execute("select etl.begin_generation('mrr.sales', 0)")
+    assert sold.warehouse.value(chosen) == ["fillfactor=90"]
 
 
 def test_numbers_of_dimensions_go_on(sold: Flow) -> None:

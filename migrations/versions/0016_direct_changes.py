@@ -1,4 +1,4 @@
-"""New rows of tables without a key that go from the log straight into the change set, and tables told by more than their names."""
+"""New rows without a key: from the log straight into the change set, and together in the mirror; tables told by more than names."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ drop function if exists mrr.collect_changes(etl.source_table, bigint);
 drop function if exists mrr.decode_query(integer, "char"[], boolean, bigint);
 drop function if exists mrr.typed_list(etl.source_table, text[], text);
 drop function if exists mrr.count_kinds();
+drop function if exists etl.keep_together(regclass, bigint);
 """
 
 

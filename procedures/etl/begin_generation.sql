@@ -1,9 +1,10 @@
--- requires: etl.newest_generation
+-- requires: etl.newest_generation, etl.keep_together
 -- Contract: begins a new generation of a table's rows (etl.placed_hash) once the newest one has more than p_least numbers
 -- and more than an eighth of all rows: so an index is added to at a small part of it, and there are only as many
 -- generations as the logarithm of the rows, each of which a row that is deleted is looked for in.
 -- Several pipelines may add to one table of facts: one of them begins. On a cluster, whose workers number rows by
 -- themselves and each have a part of the index, there is one generation.
+-- From the second one on rows are kept together in the table as well (etl.keep_together).
 create or replace function etl.begin_generation(p_table regclass, p_least bigint default 1000000)
 returns void
 language plpgsql
@@ -13,8 +14,13 @@ declare
   v_sequence constant regclass := etl.number_sequence(p_table);
   v_rows bigint;
 begin
-  if v_sequence is null or coalesce(pg_sequence_last_value(v_sequence), 0) & 4294967295 <= p_least
-     or exists (select from pg_extension e where e.extname = 'citus') then
+  if v_sequence is null or exists (select from pg_extension e where e.extname = 'citus') then
+    return;
+  end if;
+  if etl.newest_generation(p_table) > 0 then
+    perform etl.keep_together(p_table, p_least);
+  end if;
+  if coalesce(pg_sequence_last_value(v_sequence), 0) & 4294967295 <= p_least then
     return;
   end if;
   select coalesce(sum(greatest(c.reltuples, 0)), 0)::bigint into v_rows
@@ -23,6 +29,7 @@ begin
   perform pg_advisory_xact_lock(v_sequence::oid::bigint);
   if pg_sequence_last_value(v_sequence) & 4294967295 > greatest(p_least, v_rows / 8) then
     perform setval(v_sequence, etl.newest_generation(p_table) + 4294967296);
+    perform etl.keep_together(p_table, p_least);
   end if;
 end
 $$;

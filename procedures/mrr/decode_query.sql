@@ -5,7 +5,8 @@
 -- names are left out, no join is needed, and the changes come in their order. With p_is_pair those messages that hold two
 -- rows, an old and a new one, else those with one.
 -- Where each column begins follows from where the one before it ended, so there is one subquery per column (OFFSET 0 keeps
--- them apart), which is several times as fast as a loop in PL/pgSQL. Wide tables are left to the loop.
+-- them apart), which is several times as fast as a loop in PL/pgSQL. Wide tables are left to the loop. The arrays of values
+-- are kept apart too, else they would be made anew for each of their values.
 create or replace function mrr.decode_query(p_columns integer, p_tags "char"[], p_is_pair boolean, p_relation bigint default null)
 returns text
 language plpgsql
@@ -51,7 +52,7 @@ begin
     v_at := v_at + 1;
   end loop;
   return format('select q.seq, q.tag, case when q.part <> 78 then chr(q.part)::"char" end, case when q.part <> 78 then %s end, %s,'
-                ' case when q.tag = ''U'' then nullif(array_remove(array[%s], null), ''{}'') end, q.column_names from (%s offset 0) q',
+                ' case when q.tag = ''U'' then nullif(array_remove(array[%s], null), ''{}'') end, q.column_names from (%s offset 0) q offset 0',
     v_values[1], case when p_is_pair then v_values[2] else 'case when q.part = 78 then ' || v_values[1] || ' end' end,
     array_to_string(v_kept, ', '), v_query);
 end

@@ -9,6 +9,7 @@ create or replace function mrr.read_slot(
   out batch_end pg_lsn, out is_more boolean)
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set default_statistics_target = 10 -- rough ones do: how many messages, and of which kinds
 as $$
 declare
   v_connection constant text := 'headrace_' || p_source;
