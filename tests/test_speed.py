@@ -17,17 +17,24 @@ CHANGE_SET = "select relkind from pg_catalog.pg_class where oid = 'stg.sales_cha
 KEYS = "select count(*) from pg_catalog.pg_index where indrelid = 'mrr.sales'::regclass and indisprimary"
 
 
-@pytest.fixture(params=["full", "log"])
-def copied(request: pytest.FixtureRequest, operational: Database, warehouse: Database) -> Flow:
-    """The sample, its first copy of sales captured straight into the mirror and not yet published."""
-    flow = register(operational, warehouse, *SAMPLE) if request.param == "full" else log_sample(operational, warehouse)
+def copy(flow: Flow, more: int = 0) -> Flow:
+    """Capture the first copy of sales, ``more`` than the sample has, straight into the mirror; do not publish it."""
     flow.warehouse.execute("update etl.settings set copy_from = 0")
     flow.seed()
+    flow.operational.execute(f"insert into public.sales select 1, 1, 1 from generate_series(1, {more})")
     flow.operational.execute("analyze public.sales")
     flow.warehouse.execute("call mrr.capture('sales')")
     assert flow.warehouse.value(CHANGE_SET) == "v"
     flow.assert_mirrors_equal_source()
     return flow
+
+
+@pytest.fixture(params=["full", "log"])
+def copied(request: pytest.FixtureRequest, operational: Database, warehouse: Database) -> Flow:
+    """The sample, its first copy of sales captured straight into the mirror and not yet published."""
+    return copy(
+        register(operational, warehouse, *SAMPLE) if request.param == "full" else log_sample(operational, warehouse)
+    )
 
 
 def settled(flow: Flow) -> None:
@@ -47,6 +54,65 @@ def test_copy_is_its_own_change_set(copied: Flow) -> None:
     assert copied.warehouse.query(change_set) == here
     copied.warehouse.execute("call dwh.publish('sales')")
     settled(copied)
+
+
+PLACE_INDEX = "select to_regclass('dwh.fact_sales_place_idx')::oid::bigint"
+PLACE_INDEXES = """
+select c.oid::regclass::text, i.indisvalid, regexp_replace(pg_get_indexdef(c.oid), '^.* USING', '')
+from pg_catalog.pg_index i join pg_catalog.pg_class c on c.oid = i.indexrelid
+where i.indrelid in (select relid from pg_partition_tree('dwh.fact_sales')) and not i.indisprimary
+order by 1"""
+
+
+def test_index_of_the_facts_follows_a_first_load(copied: Flow) -> None:
+    """The index that readers do not need is made after the publish, the same as before, by whoever comes to it."""
+    before, indexes = copied.warehouse.value(PLACE_INDEX), copied.warehouse.query(PLACE_INDEXES)
+    assert [valid for _, valid, _ in indexes] == [True]
+    copied.warehouse.execute("select etl.prepare_partitions('sales'); call dwh.publish('sales')")
+    copied.assert_facts_equal_model()
+    assert copied.warehouse.value(PLACE_INDEX) is None
+    assert copied.warehouse.value("select etl.is_settled('sales')") is False
+    copied.operational.execute("delete from public.sales where qty = 2")
+    copied.run()
+    settled(copied)
+    after = copied.warehouse.query(PLACE_INDEXES)
+    assert after[-1] == indexes[0]
+    assert {(valid, definition) for _, valid, definition in after} == {indexes[0][1:]}
+    assert len(after) == 1 + copied.warehouse.value(
+        "select count(*) from pg_inherits where inhparent = 'dwh.fact_sales'::regclass"
+    )
+    assert copied.warehouse.value(PLACE_INDEX) != before
+    assert copied.warehouse.value("select dwh.is_place_index_deferred('sales')") is False
+
+
+def test_index_of_the_facts_stays_where_somebody_reads_or_facts_are(sales: Flow) -> None:
+    """Nobody is waited for, and only a first load is worth it; the run that drops the index makes it."""
+    copy(sales)
+    made = [sales.warehouse.value(PLACE_INDEX)]
+    with locked(sales.warehouse, "dwh.fact_sales", "access share"):
+        sales.warehouse.execute("select etl.prepare_partitions('sales')")
+    assert sales.warehouse.value(PLACE_INDEX) == made[0]
+    for _ in range(2):
+        sales.warehouse.call("etl.remove_table", source="op", source_table="public.sales", force=True)
+        sales.add_table("public.sales", "sales")
+        sales.run()
+        settled(sales)
+        made.append(sales.warehouse.value(PLACE_INDEX))
+    assert made[1] is not None
+    assert made[0] != made[1] == made[2]
+
+
+def test_index_of_the_facts_is_made_though_the_publish_failed(copied: Flow) -> None:
+    """A check that stops the publish leaves it to the next run."""
+    query = "select * from dwh.fact_sales where qty > 6"
+    copied.warehouse.call("etl.add_check", pipeline="sales", name="few", severity="error", query=query)
+    copied.warehouse.execute("select etl.prepare_partitions('sales'); call dwh.publish('sales')")
+    assert copied.last_run("status") == ("failed",)
+    assert copied.warehouse.value(PLACE_INDEX) is None
+    copied.operational.execute("delete from public.sales where qty > 6")
+    copied.run()
+    settled(copied)
+    assert copied.warehouse.value(PLACE_INDEX) is not None
 
 
 SHAPE = """
@@ -81,9 +147,9 @@ def test_month_filled_at_once_is_a_month_like_any_other(copied: Flow) -> None:
 
 
 @pytest.mark.parametrize("processes", [2, 0])
-def test_first_load_is_shared_by_processes(copied: Flow, processes: int) -> None:
+def test_first_load_is_shared_by_processes(operational: Database, warehouse: Database, processes: int) -> None:
     """The plans of the largest statements of a first load are parallel, where the server allows it."""
-    copied.operational.execute("insert into public.sales select 1, 1, 1 from generate_series(1, 20000)")
+    copied = copy(log_sample(operational, warehouse), more=1000)
     plans: list[str] = []
     with copied.warehouse.connect() as session:
         session.add_notice_handler(lambda notice: plans.append(notice.message_primary or ""))
@@ -217,6 +283,8 @@ def test_dry_run_of_a_copy(copied: Flow) -> None:
 
 def test_downgrade_while_a_copy_waits(copied: Flow) -> None:
     """The release before knows no copies: they are written out, and an upgrade goes on with them."""
+    copied.warehouse.execute("select etl.prepare_partitions('sales')")
+    assert copied.warehouse.value(PLACE_INDEX) is None
     alembic(copied.warehouse.dsn, command.downgrade, "0007")
     assert copied.warehouse.value(CHANGE_SET) == "r"
     assert copied.warehouse.value("select count(*) from stg.sales_changes") == 13

@@ -18,12 +18,23 @@ drop function if exists mrr.decode_query(integer, "char"[], boolean);
 # Of a table that has no partitions the revision before keeps nothing.
 DOWNGRADE = """
 update etl.source_table set partition_tree = null where partition_tree ~ '^[0-9]{1,10}$';
+do $$
+begin
+    if to_regprocedure('dwh.make_place_index(text)') is not null then
+        perform dwh.make_place_index(p.pipeline) from etl.pipeline p;
+    end if;
+end
+$$;
 comment on column etl.source_table.partition_tree is 'Mode log: the partitions of a partitioned table at the last capture.';
 drop function if exists mrr.collect_changes(etl.source_table, bigint);
 drop function if exists mrr.decode_query(integer, "char"[], boolean, bigint);
 drop function if exists mrr.typed_list(etl.source_table, text[], text);
 drop function if exists mrr.count_kinds();
 drop function if exists etl.keep_together(regclass, bigint);
+drop function if exists dwh.note_partition(regclass);
+drop function if exists dwh.make_place_index(text);
+drop function if exists dwh.is_place_index_deferred(text);
+drop function if exists dwh.defer_place_index();
 """
 
 

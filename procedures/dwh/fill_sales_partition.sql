@@ -1,9 +1,9 @@
+-- requires: dwh.note_partition
 -- Contract: makes the partition of dwh.fact_sales for the month of p_day, which must be missing, of the fit sales of a batch (p_fit of them), all
 -- first captured by batch p_origin, attaches it, and notes them in stg.sales_delta; returns how many there are. Rows are
 -- those of dwh.insert_sales().
 -- A first load is the largest of all, so each part is one that several processes share: CREATE TABLE AS, which for that
--- numbers the sales by itself, the index, which attaching makes in one go, and the counting, whose hash tables have groups
--- of days, countries and products, some hundred thousand.
+-- numbers the sales by itself, the index, which attaching makes in one go, and the counting.
 create or replace function dwh.fill_sales_partition(p_batch bigint, p_day date, p_origin bigint, p_fit bigint)
 returns bigint
 language plpgsql
@@ -31,14 +31,7 @@ begin
   get diagnostics v_inserted = row_count;
   perform dwh.attach_partition('dwh.fact_sales', v_partition, p_day);
   perform etl.analyze_table(v_partition::regclass);
-
-  execute format(
-    'create temporary table headrace_delta on commit drop as'
-    ' select f.captured_on, coalesce(c.country, ''(unknown)'') as country, f.product_key, count(*) as lines, sum(f.qty)::bigint as units'
-    ' from %s f join dwh.dim_customer c on c.customer_key = f.customer_key group by 1, 2, 3', v_partition::regclass);
-  insert into stg.sales_delta (captured_on, country, product_key, lines, units)
-  select d.captured_on, d.country, d.product_key, d.lines, d.units from pg_temp.headrace_delta d;
-  drop table pg_temp.headrace_delta;
+  perform dwh.note_partition(v_partition::regclass);
   return v_inserted;
 end
 $$;

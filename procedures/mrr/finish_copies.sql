@@ -1,6 +1,6 @@
--- Contract: after the publish of a copy, makes the index of its mirror, which capture needs and dwh does not, and sets
--- outcome.more where a slot has what happened since. What goes wrong is logged only: nothing is lost, and the next capture
--- makes the index first.
+-- Contract: after the publish of a copy, makes the indexes of its mirror and of the facts that changes need and readers do not, and
+-- sets outcome.more where a slot has what happened since. What goes wrong is logged only: nothing is lost, and the next
+-- capture makes the indexes first.
 create or replace function mrr.finish_copies(p_pipeline text, p_run_id bigint, p_outcome etl.outcome)
 returns etl.outcome
 language plpgsql
@@ -12,17 +12,18 @@ declare
 begin
   p_outcome.more := false;
   if exists (select from etl.source_table t where t.pipeline = p_pipeline and stg.is_copy(t.mirror))
-     or not exists (select from mrr.unfinished_copies(p_pipeline)) then
+     or not exists (select from mrr.unfinished_copies(p_pipeline)) and not dwh.is_place_index_deferred(p_pipeline) then
     return p_outcome;
   end if;
   begin
+    perform dwh.make_place_index(p_pipeline);
     perform mrr.settle_copies(p_pipeline);
   exception when query_canceled or others then
     get stacked diagnostics
       v_error.sqlstate = returned_sqlstate, v_error.message = message_text, v_error.detail = pg_exception_detail,
       v_error.hint = pg_exception_hint, v_error.context = pg_exception_context;
     v_error.routine := 'mrr.finish_copies';
-    v_error.step := 'index of the copy';
+    v_error.step := 'indexes of the copy';
   end;
   if v_error.sqlstate is not null then
     perform etl.log_error(p_run_id, v_error);
@@ -34,6 +35,6 @@ end
 $$;
 
 comment on function mrr.finish_copies(text, bigint, etl.outcome) is
-  'Makes the index of mirrors whose first copy has been published; returns the outcome, with more set where a slot is to be read on. For headrace_runner, through etl.run().';
+  'Makes the indexes that changes need of mirrors whose first copy has been published, and of the facts; returns the outcome, with more set where a slot is to be read on. For headrace_runner, through etl.run().';
 revoke all on function mrr.finish_copies(text, bigint, etl.outcome) from public;
 grant execute on function mrr.finish_copies(text, bigint, etl.outcome) to headrace_runner;

@@ -1,0 +1,19 @@
+-- requires: dwh.is_place_index_deferred
+-- Contract: makes the index by which equal sales are found in dwh.fact_sales, where a first load has left it out
+-- (dwh.defer_place_index). Readers go on meanwhile, other publishes wait.
+create or replace function dwh.make_place_index(p_pipeline text)
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if dwh.is_place_index_deferred(p_pipeline) then
+    create index fact_sales_place_idx on dwh.fact_sales
+      (((sale_key & -4294967296) | (hashint8(customer_id)::bigint & 4294967295)), product_id);
+  end if;
+end
+$$;
+
+comment on function dwh.make_place_index(text) is
+  'Makes the index by which equal sales are found, if the facts of the pipeline lack it. Internal.';
+revoke all on function dwh.make_place_index(text) from public;
