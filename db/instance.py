@@ -28,7 +28,14 @@ SMALL_SHM = 512 * 1024 * 1024
 ORPHANS_END = 15  # seconds that the processes of a killed server have to notice
 BUFFERS = 256, 8192  # megabytes of the warehouse's buffers at least and at most; a quarter of the memory in between
 WORKERS = 4  # processes at most that help with a query; a machine's cores less the one that asks
-PORT_CLOSES = 65  # seconds: a client that left by itself has its port kept for 60 by the kernel (TIME_WAIT)
+HERE = (
+    "0100007F",
+    "00000000",
+    "0" * 32,
+    "0" * 16 + "FFFF00000100007F",
+)  # 127.0.0.1, and all, as the kernel writes addresses
+PORT_CLOSES = 5  # seconds that the kernel has to close a port whose process has ended
+CLIENT_GONE = 65  # seconds: for 60 the kernel keeps the port of a client that left by itself (TIME_WAIT)
 
 
 @dataclass(frozen=True)
@@ -261,7 +268,7 @@ class Instance:
         began = time.monotonic()
         while is_taken(self.port):
             process, user = holder(self.port)
-            if process or time.monotonic() - began > PORT_CLOSES:
+            if process or time.monotonic() - began > (PORT_CLOSES if user else CLIENT_GONE):
                 raise Problem(
                     f"port {self.port} of the {self.name} instance is taken by {process or 'a process'}{user}",
                     f"Stop that, or choose another port with {FLAGS[self.name]}.",
@@ -313,7 +320,8 @@ def holder(port: int) -> tuple[str, str]:
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         for line in Path(table).read_text().splitlines()[1:] if Path(table).exists() else ():
             columns = line.split()
-            if columns[9] != "0" and int(columns[1].rpartition(":")[2], 16) == port:  # 0: nobody's any more
+            address, _, number = columns[1].rpartition(":")
+            if columns[9] != "0" and int(number, 16) == port and address in HERE:  # 0: nobody's any more
                 sockets.add(f"socket:[{columns[9]}]")
                 with contextlib.suppress(KeyError):
                     whose = f" of the user {pwd.getpwuid(int(columns[7])).pw_name}"

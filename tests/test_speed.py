@@ -65,12 +65,13 @@ order by 1"""
 
 
 def test_index_of_the_facts_follows_a_first_load(copied: Flow) -> None:
-    """The index that readers do not need is made after the publish, the same as before, by whoever comes to it."""
+    """An index that the load does not need is made after the publish, the same as before, by whoever comes to it."""
     before, indexes = copied.warehouse.value(PLACE_INDEX), copied.warehouse.query(PLACE_INDEXES)
     assert [valid for _, valid, _ in indexes] == [True]
     copied.warehouse.execute("select etl.prepare_partitions('sales'); call dwh.publish('sales')")
     copied.assert_facts_equal_model()
     assert copied.warehouse.value(PLACE_INDEX) is None
+    copied.warehouse.execute("select mrr.settle_copies('sales')")
     assert copied.warehouse.value("select etl.is_settled('sales')") is False
     copied.operational.execute("delete from public.sales where qty = 2")
     copied.run()
@@ -85,19 +86,28 @@ def test_index_of_the_facts_follows_a_first_load(copied: Flow) -> None:
     assert copied.warehouse.value("select dwh.is_place_index_deferred('sales')") is False
 
 
-def test_index_of_the_facts_stays_where_somebody_reads_or_facts_are(sales: Flow) -> None:
-    """Nobody is waited for, and only a first load is worth it; the run that drops the index makes it."""
-    copy(sales)
+def test_index_of_the_facts_stays_while_somebody_reads(copied: Flow) -> None:
+    """Nobody is waited for."""
+    before = copied.warehouse.value(PLACE_INDEX)
+    with locked(copied.warehouse, "dwh.fact_sales", "access share"):
+        copied.warehouse.execute("select etl.prepare_partitions('sales')")
+    assert copied.warehouse.value(PLACE_INDEX) == before
+    copied.warehouse.execute("select etl.prepare_partitions('sales')")
+    assert copied.warehouse.value(PLACE_INDEX) is None
+
+
+def test_index_of_the_facts_stays_where_facts_are(sales: Flow) -> None:
+    """Only a first load is worth it; the run that drops the index makes it."""
+    sales.warehouse.execute("update etl.settings set copy_from = 0")
+    sales.seed()
+    sales.operational.execute("analyze public.sales")
     made = [sales.warehouse.value(PLACE_INDEX)]
-    with locked(sales.warehouse, "dwh.fact_sales", "access share"):
-        sales.warehouse.execute("select etl.prepare_partitions('sales')")
-    assert sales.warehouse.value(PLACE_INDEX) == made[0]
     for _ in range(2):
-        sales.warehouse.call("etl.remove_table", source="op", source_table="public.sales", force=True)
-        sales.add_table("public.sales", "sales")
         sales.run()
         settled(sales)
         made.append(sales.warehouse.value(PLACE_INDEX))
+        sales.warehouse.call("etl.remove_table", source="op", source_table="public.sales", force=True)
+        sales.add_table("public.sales", "sales")
     assert made[1] is not None
     assert made[0] != made[1] == made[2]
 
@@ -113,6 +123,53 @@ def test_index_of_the_facts_is_made_though_the_publish_failed(copied: Flow) -> N
     copied.run()
     settled(copied)
     assert copied.warehouse.value(PLACE_INDEX) is not None
+
+
+def test_index_of_the_facts_stays_where_others_write_or_more_waits(sales: Flow) -> None:
+    """Another pipeline's publish would have to wait for it, and a batch that waits may delete what it finds by it."""
+    sales.operational.execute("insert into public.customers values (7, 'Gil', 'NO')")
+    sales.warehouse.execute("call mrr.capture('sales')")
+    copy(sales)
+    before = sales.warehouse.value(PLACE_INDEX)
+
+    def deferred() -> object:
+        sales.warehouse.execute("select etl.prepare_partitions('sales')")
+        return sales.warehouse.value(PLACE_INDEX) is None
+
+    assert deferred() is False, "two batches wait"
+    sales.warehouse.execute("update etl.batch set published_at = now() where batch_id = 1")
+    sales.warehouse.execute(
+        "insert into etl.pipeline (pipeline) values ('other');"
+        "insert into etl.step (pipeline, step, routine, target, stages)"
+        " select 'other', s.step, s.routine, s.target, s.stages from etl.step s where s.target = 'dwh.fact_sales'"
+    )
+    assert deferred() is False, "another pipeline has facts there"
+    sales.warehouse.execute("delete from etl.step where pipeline = 'other'")
+    sales.warehouse.execute("update etl.settings set copy_from = 1000000")
+    assert deferred() is False, "a small copy"
+    assert sales.warehouse.value(PLACE_INDEX) == before
+    sales.warehouse.execute("update etl.settings set copy_from = 0")
+    assert deferred() is True
+
+
+def test_index_of_the_facts_that_cannot_be_made_is_told(operational: Database, warehouse: Database) -> None:
+    """The run goes on without it; the next one, which has nothing else to do, makes it."""
+    flow = copy(log_sample(operational, warehouse))
+    flow.warehouse.execute("select etl.prepare_partitions('sales'); call dwh.publish('sales')")
+    flow.warehouse.execute("set lock_timeout = '200ms'")
+    told = "select count(*) from etl.procedure_errors where routine = 'dwh.make_place_index' and sqlstate = '55P03'"
+    with locked(warehouse, "dwh.fact_sales", "row exclusive"):
+        for _ in range(2):
+            flow.run()
+            assert flow.last_run("status") == ("succeeded",)
+    assert flow.warehouse.value(told) >= 2
+    settled(flow)
+    assert flow.warehouse.value("select etl.is_settled('sales')") is False
+    flow.run(dry_run=True)
+    assert flow.warehouse.value(PLACE_INDEX) is None
+    flow.run()
+    assert flow.warehouse.value(PLACE_INDEX) is not None
+    assert flow.warehouse.value("select etl.is_settled('sales')") is True
 
 
 SHAPE = """

@@ -59,7 +59,7 @@ begin
         return;
     end if;
     perform set_config('citus.multi_shard_modify_mode', 'sequential', true) from pg_extension e where e.extname = 'citus';
-    drop index dwh.fact_sales_place_idx;
+    drop index if exists dwh.fact_sales_place_idx;
     alter table dwh.fact_sales drop constraint fact_sales_pkey;
     alter table dwh.fact_sales add constraint fact_sales_pkey primary key (customer_id, product_id, captured_on, sale_key);
     comment on table dwh.fact_sales is 'One row per sale. Partitioned by month of captured_on; one index serves as primary key and finds equal sales.';

@@ -20,8 +20,10 @@ DOWNGRADE = """
 update etl.source_table set partition_tree = null where partition_tree ~ '^[0-9]{1,10}$';
 do $$
 begin
-    if to_regprocedure('dwh.make_place_index(text)') is not null then
-        perform dwh.make_place_index(p.pipeline) from etl.pipeline p;
+    if to_regclass('dwh.fact_sales_place_idx') is null
+       and exists (select from pg_attribute a where a.attrelid = to_regclass('dwh.fact_sales') and a.attname = 'sale_key') then
+        create index fact_sales_place_idx on dwh.fact_sales
+            (((sale_key & -4294967296) | (hashint8(customer_id)::bigint & 4294967295)), product_id);
     end if;
 end
 $$;
@@ -32,9 +34,9 @@ drop function if exists mrr.typed_list(etl.source_table, text[], text);
 drop function if exists mrr.count_kinds();
 drop function if exists etl.keep_together(regclass, bigint);
 drop function if exists dwh.note_partition(regclass);
-drop function if exists dwh.make_place_index(text);
+drop function if exists dwh.make_place_index(text, bigint);
 drop function if exists dwh.is_place_index_deferred(text);
-drop function if exists dwh.defer_place_index();
+drop function if exists dwh.defer_place_index(text);
 """
 
 

@@ -1,7 +1,8 @@
 -- Contract: has rows that are added to a table without a key, or to a partition, of more than p_least rows go to its end, where
 -- they share pages, as they do in its indexes (etl.placed_hash). Else, once VACUUM has been there, each goes into the gap that
--- some deleted row left, on a page of its own, which goes to WAL whole. A fillfactor does that: a page that was filled
--- to its end has room for the next row only when a tenth of it is empty, and then for several.
+-- some deleted row left, on a page of its own, which goes to WAL whole. A fillfactor does that for the pages that were filled before
+-- it, to the end, of which there are most by then: they take rows again only when a tenth is empty. Those of later rows keep
+-- that tenth free from the beginning, so a gap in them is filled as soon as before.
 -- A fillfactor that somebody chose is left, and so is a table that belongs to somebody else. Where VACUUM is at the table now,
 -- nothing waits for it: the next batch tries again.
 create or replace function etl.keep_together(p_table regclass, p_least bigint)

@@ -24,7 +24,6 @@ begin
   loop
     if pg_try_advisory_xact_lock(etl.lock_class(), v_pipeline.pipeline_id) then
       begin
-        perform dwh.make_place_index(v_pipeline.pipeline);
         perform mrr.settle_copies(v_pipeline.pipeline);
       exception when others then
         raise warning 'pipeline %: its first copy could not be written out before the backup: %', v_pipeline.pipeline, sqlerrm;

@@ -29,11 +29,7 @@ begin
     where s.pipeline = p_pipeline and s.target in (select 'dwh.fact_sales' union all select f.fact from etl.fact f where f.key_columns is null)
       and exists (select from etl.batch b where b.pipeline = p_pipeline and b.published_at is null and b.rows_changed > 0)) t
   where t.target is not null;
-  perform dwh.defer_place_index()
-  from etl.settings x
-  where exists (select from etl.batch b where b.pipeline = p_pipeline and b.published_at is null and b.rows_changed >= x.copy_from)
-    and exists (select from etl.source_table t where t.pipeline = p_pipeline and stg.is_copy(t.mirror))
-    and exists (select from etl.step s where s.pipeline = p_pipeline and s.target = 'dwh.fact_sales');
+  perform dwh.defer_place_index(p_pipeline);
 exception when others then
   null;
 end

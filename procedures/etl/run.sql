@@ -41,6 +41,11 @@ begin
     if (v_outcome).more is null then
       perform etl.follow_types(v_pipeline);
       commit;
+      set local search_path = pg_catalog, pg_temp;
+      if not dry_run then
+        perform dwh.make_place_index(v_pipeline, v_run_id);
+        commit;
+      end if;
     end if;
 
     while (v_outcome).more is distinct from false loop

@@ -53,7 +53,6 @@ begin
         hint = format('Register one: call etl.add_table(''op'', ''public.orders'', pipeline => %L);', v_pipeline);
     end if;
     perform etl.await_workers();
-    perform dwh.make_place_index(v_pipeline);
     perform mrr.settle_copies(v_pipeline);
     insert into etl.batch (pipeline, run_id, captured_at) values (v_pipeline, capture.run_id, clock_timestamp()) returning batch_id into v_batch;
     for v_source in
