@@ -17,11 +17,11 @@ begin
      or not exists (
        select from etl.batch b where b.pipeline = p_pipeline and b.published_at is null and b.rows_changed > 0
        having count(*) = 1 and min(b.rows_changed) >= (select x.copy_from from etl.settings x))
-     or exists (select from dwh.fact_sales) then
+     or exists (select 1 from dwh.fact_sales) then
     return;
   end if;
   lock table dwh.fact_sales in access exclusive mode nowait;
-  if not exists (select from dwh.fact_sales) then
+  if not exists (select 1 from dwh.fact_sales) then
     drop index dwh.fact_sales_place_idx;
   end if;
 exception when others then -- above all 55P03: somebody reads
