@@ -37,8 +37,8 @@ begin
     end if;
     perform etl.await_answer(v_connection);
     insert into pg_temp.headrace_stream (xid, tag, message)
-    select r.xid::text::bigint, chr(get_byte(r.message, 0))::"char", r.message
-    from etl_ext.dblink_get_result(v_connection) r (xid xid, message bytea);
+    select r.xid, chr(get_byte(r.message, 0))::"char", r.message
+    from etl_ext.dblink_get_result(v_connection) r (xid bigint, message bytea);
     get diagnostics v_rows = row_count;
     v_left := v_left - 1;
     v_total := v_total + v_rows;
