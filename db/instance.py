@@ -28,12 +28,8 @@ SMALL_SHM = 512 * 1024 * 1024
 ORPHANS_END = 15  # seconds that the processes of a killed server have to notice
 BUFFERS = 256, 8192  # megabytes of the warehouse's buffers at least and at most; a quarter of the memory in between
 WORKERS = 4  # processes at most that help with a query; a machine's cores less the one that asks
-HERE = (
-    "0100007F",
-    "00000000",
-    "0" * 32,
-    "0" * 16 + "FFFF00000100007F",
-)  # 127.0.0.1, and all, as the kernel writes addresses
+# 127.0.0.1, and all addresses, as the kernel writes them
+HERE = "0100007F", "00000000", "0" * 32, "0" * 16 + "FFFF00000100007F"
 PORT_CLOSES = 5  # seconds that the kernel has to close a port whose process has ended
 CLIENT_GONE = 65  # seconds: for 60 the kernel keeps the port of a client that left by itself (TIME_WAIT)
 

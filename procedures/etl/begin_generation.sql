@@ -17,18 +17,16 @@ begin
   if v_sequence is null or exists (select from pg_extension e where e.extname = 'citus') then
     return;
   end if;
+  if pg_sequence_last_value(v_sequence) & 4294967295 > p_least then
+    select coalesce(sum(greatest(c.reltuples, 0)), 0)::bigint into v_rows
+    from pg_class c
+    where c.relkind = 'r' and (c.oid = p_table or c.oid in (select t.relid from pg_partition_tree(p_table) t));
+    perform pg_advisory_xact_lock(v_sequence::oid::bigint);
+    if pg_sequence_last_value(v_sequence) & 4294967295 > greatest(p_least, v_rows / 8) then
+      perform setval(v_sequence, etl.newest_generation(p_table) + 4294967296);
+    end if;
+  end if;
   if etl.newest_generation(p_table) > 0 then
-    perform etl.keep_together(p_table, p_least);
-  end if;
-  if coalesce(pg_sequence_last_value(v_sequence), 0) & 4294967295 <= p_least then
-    return;
-  end if;
-  select coalesce(sum(greatest(c.reltuples, 0)), 0)::bigint into v_rows
-  from pg_class c
-  where c.relkind = 'r' and (c.oid = p_table or c.oid in (select t.relid from pg_partition_tree(p_table) t));
-  perform pg_advisory_xact_lock(v_sequence::oid::bigint);
-  if pg_sequence_last_value(v_sequence) & 4294967295 > greatest(p_least, v_rows / 8) then
-    perform setval(v_sequence, etl.newest_generation(p_table) + 4294967296);
     perform etl.keep_together(p_table, p_least);
   end if;
 end
