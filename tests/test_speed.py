@@ -157,7 +157,7 @@ def test_index_of_the_facts_that_cannot_be_made_is_told(operational: Database, w
     flow = copy(log_sample(operational, warehouse))
     flow.warehouse.execute("select etl.prepare_partitions('sales'); call dwh.publish('sales')")
     flow.warehouse.execute("set lock_timeout = '200ms'")
-    told = "select count(*) from etl.procedure_errors where routine = 'dwh.make_place_index' and sqlstate = '55P03'"
+    told = "select count(*) from etl.procedure_errors where routine = 'etl.make_indexes' and sqlstate = '55P03'"
     with locked(warehouse, "dwh.fact_sales", "row exclusive"):
         for _ in range(2):
             flow.run()
@@ -170,6 +170,48 @@ def test_index_of_the_facts_that_cannot_be_made_is_told(operational: Database, w
     flow.run()
     assert flow.warehouse.value(PLACE_INDEX) is not None
     assert flow.warehouse.value("select etl.is_settled('sales')") is True
+
+
+INDEX_STEPS = """
+select s.phase, s.step, s.status from etl.step_log s
+where s.run_id = (select max(r.run_id) from etl.run_log r) and s.step like 'index%' order by s.step_log_id"""
+
+
+def test_indexes_are_steps_of_a_first_load(sales: Flow) -> None:
+    """What is made after the publish takes a fifth of the run, so the log has it."""
+    sales.warehouse.execute("update etl.settings set copy_from = 0")
+    sales.seed()
+    sales.operational.execute("analyze public.sales")
+    sales.run()
+    made = [("publish", f"index {table}", "succeeded") for table in ("mrr.sales", "dwh.fact_sales")]
+    assert sales.warehouse.query(INDEX_STEPS) == made
+    sales.run()
+    assert sales.warehouse.query(INDEX_STEPS) == []
+
+
+@pytest.mark.parametrize("table", ["mrr.sales", "dwh.fact_sales"])
+def test_index_that_is_waited_for_is_seen_and_can_be_canceled(
+    operational: Database, warehouse: Database, table: str
+) -> None:
+    """Another session sees it; a run that is canceled there ends so, and the next one makes the index."""
+    flow = copy(log_sample(operational, warehouse))
+    flow.warehouse.execute("select etl.prepare_partitions('sales'); call dwh.publish('sales')")
+    with locked(warehouse, table, {"mrr.sales": "access share", "dwh.fact_sales": "row exclusive"}[table]):
+        run = flow.start()
+        wait_until(
+            lambda: warehouse.query("select phase, step from etl.progress") == [("publish", f"index {table}")],
+            what=f"a run that makes the index of {table}",
+        )
+        warehouse.execute("select pg_catalog.pg_cancel_backend(%s)", [run.pid])
+        with pytest.raises(psycopg.errors.QueryCanceled, match=f"was canceled in step index {table}"):
+            run.finish()
+    assert flow.last_run("status") == ("canceled",)
+    assert warehouse.query(INDEX_STEPS)[-1] == ("publish", f"index {table}", "canceled")
+    assert (warehouse.value(KEYS), warehouse.value(PLACE_INDEX)) == (int(table != "mrr.sales"), None)
+    flow.run(force=True)
+    settled(flow)
+    assert warehouse.value(KEYS) == 1
+    assert warehouse.value(PLACE_INDEX) is not None
 
 
 SHAPE = """

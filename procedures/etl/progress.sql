@@ -4,7 +4,7 @@ select
   p.run_id,
   r.pipeline,
   case p.phase when 'c' then 'capture' else 'publish' end as phase,
-  coalesce(t.mirror, s.step) as step,
+  case p.phase when 'm' then 'index mrr.' || t.mirror when 'f' then 'index ' || s.target else coalesce(t.mirror, s.step) end as step,
   case when p.phase = 'c' then p.done end as rows_done,
   case when p.phase = 'c' then nullif(p.total, 0) end as rows_total,
   round(least(p.done::numeric / nullif(p.total, 0), 1), 3) as share,
@@ -20,21 +20,21 @@ from (
     m[5]::bigint as total,
     to_timestamp(m[6]::bigint) as since
   from pg_stat_activity a
-  cross join lateral regexp_match(a.application_name, '^headrace (\d{1,18}) ([cp])(\d{1,9}) (\d{1,18}) (\d{1,18}) (\d{1,12})$') m
+  cross join lateral regexp_match(a.application_name, '^headrace (\d{1,18}) ([cpmf])(\d{1,9}) (\d{1,18}) (\d{1,18}) (\d{1,12})$') m
   where a.datname = current_database() and m is not null
 ) p
 join etl.run_log r on r.run_id = p.run_id and r.status = 'running' and r.backend_pid = p.pid
-left join etl.source_table t on p.phase = 'c' and t.source_table_id = p.number
-left join etl.step s on p.phase = 'p' and s.step_id = p.number;
+left join etl.source_table t on p.phase in ('c', 'm') and t.source_table_id = p.number
+left join etl.step s on p.phase in ('p', 'f') and s.step_id = p.number;
 
 comment on view etl.progress is 'What each running run is doing now: phase, table or step, rows so far or share done, and since when. For headrace_monitor.';
 comment on column etl.progress.run_id is 'Run.';
 comment on column etl.progress.pipeline is 'Pipeline.';
 comment on column etl.progress.phase is 'capture or publish.';
-comment on column etl.progress.step is 'Mirror being captured, or step being published.';
+comment on column etl.progress.step is 'Mirror being captured, step being published, or table whose index is being made.';
 comment on column etl.progress.rows_done is 'Rows read so far; null in the publish phase.';
 comment on column etl.progress.rows_total is 'Rows that the source expects to have; null where it is unknown.';
-comment on column etl.progress.share is 'Share done, 0 to 1: of the table''s rows while capturing, of the steps while publishing.';
+comment on column etl.progress.share is 'Share done, 0 to 1: of the table''s rows while capturing, of the steps while publishing; null where it is unknown.';
 comment on column etl.progress.since is 'When this table or step began.';
 comment on column etl.progress.pid is 'Backend that works on it.';
 revoke all on etl.progress from public;

@@ -43,7 +43,7 @@ begin
       commit;
       set local search_path = pg_catalog, pg_temp;
       if not dry_run then
-        perform dwh.make_place_index(v_pipeline, v_run_id);
+        v_outcome := etl.make_indexes(v_pipeline, v_run_id, v_outcome);
         commit;
       end if;
     end if;

@@ -1,6 +1,6 @@
--- requires: mrr.unfinished_copies
+-- requires: mrr.unfinished_copies, mrr.make_mirror_index
 -- Contract: makes the mirrors of a pipeline ready to be changed: a copy that still waits is written out into its change
--- set, and a mirror without a key has the index again by which equal rows are found. Waits for who reads them (etl.await_lock).
+-- set, and a mirror without a key has the index again by which equal rows are found.
 create or replace function mrr.settle_copies(p_pipeline text)
 returns void
 language plpgsql
@@ -14,13 +14,7 @@ begin
   loop
     perform stg.end_copy(v_mirror, true);
   end loop;
-  for v_mirror in
-    select u.mirror from mrr.unfinished_copies(p_pipeline) u (mirror)
-  loop
-    perform etl.await_lock(array[format('mrr.%I', v_mirror)]);
-    execute format('alter table mrr.%I add primary key (_hr_hash, _hr_id)', v_mirror);
-    execute format('analyze mrr.%I', v_mirror);
-  end loop;
+  perform mrr.make_mirror_index(u.mirror) from mrr.unfinished_copies(p_pipeline) u (mirror);
 end
 $$;
 

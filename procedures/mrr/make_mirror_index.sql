@@ -1,0 +1,17 @@
+-- Contract: gives a mirror without a key its primary key again, by which equal rows are found, after a copy that was made without
+-- it. Waits for who reads the mirror (etl.await_lock).
+create or replace function mrr.make_mirror_index(p_mirror text)
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform etl.await_lock(array[format('mrr.%I', p_mirror)]);
+  execute format('alter table mrr.%I add primary key (_hr_hash, _hr_id)', p_mirror);
+  execute format('analyze mrr.%I', p_mirror);
+end
+$$;
+
+comment on function mrr.make_mirror_index(text) is
+  'Makes the index by which equal rows are found in mirror p_mirror, which a copy has left out. Internal.';
+revoke all on function mrr.make_mirror_index(text) from public;
