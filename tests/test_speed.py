@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import psycopg
 import pytest
@@ -11,7 +12,7 @@ from alembic import command
 
 from tests.capture import log_sample, put_stream
 from tests.conftest import SAMPLE, alembic, register
-from tests.support import Database, Flow, locked, wait_until
+from tests.support import Database, Flow, locked, wait_until, waiting_for_lock
 
 CHANGE_SET = "select relkind from pg_catalog.pg_class where oid = 'stg.sales_changes'::regclass"
 KEYS = "select count(*) from pg_catalog.pg_index where indrelid = 'mrr.sales'::regclass and indisprimary"
@@ -212,6 +213,55 @@ def test_index_that_is_waited_for_is_seen_and_can_be_canceled(
     settled(flow)
     assert warehouse.value(KEYS) == 1
     assert warehouse.value(PLACE_INDEX) is not None
+
+
+def test_run_canceled_at_an_index_after_its_publish(sales: Flow) -> None:
+    """The publish stays, the log says what was not done, and the next run does it; no step_timeout applies."""
+    sales.warehouse.execute("update etl.settings set copy_from = 0")
+    sales.seed()
+    sales.operational.execute("analyze public.sales")
+    with ExitStack() as reading:
+        with locked(sales.warehouse, "dwh.dim_product", "share row exclusive"):
+            run = sales.start()
+            waiting_for_lock(sales.warehouse, "dwh.dim_product")
+            reading.enter_context(locked(sales.warehouse, "dwh.fact_sales", "row exclusive"))
+        wait_until(
+            lambda: sales.warehouse.query("select step from etl.progress") == [("index dwh.fact_sales",)],
+            what="a run that makes the index of the facts",
+        )
+        sales.assert_facts_equal_model()
+        sales.warehouse.execute("call etl.set_timeouts('sales', step => '1 microsecond')")
+        assert sales.warehouse.query("select * from etl.overdue()") == []
+        sales.warehouse.execute("select pg_catalog.pg_cancel_backend(%s)", [run.pid])
+        with pytest.raises(psycopg.errors.QueryCanceled, match=r"was canceled in step index dwh\.fact_sales"):
+            run.finish()
+    assert sales.warehouse.query(INDEX_STEPS) == [
+        ("publish", "index mrr.sales", "succeeded"),
+        ("publish", "index dwh.fact_sales", "canceled"),
+    ]
+    assert sales.last_run("status, last_batch - first_batch") == ("canceled", 0)
+    sales.warehouse.execute("call etl.set_timeouts('sales')")
+    sales.run(force=True)
+    settled(sales)
+    assert sales.warehouse.query("select count(*) from etl.batch where rows_changed > 0") == [(1,)]
+    assert sales.warehouse.value(PLACE_INDEX) is not None
+
+
+def test_indexes_wait_for_a_run_that_could_begin(operational: Database, warehouse: Database) -> None:
+    """A run that fails at its slot makes no index, and a mirror that is gone is an error like any other."""
+    flow = copy(log_sample(operational, warehouse))
+    warehouse.execute("select etl.prepare_partitions('sales'); call dwh.publish('sales')")
+    warehouse.execute("alter server op options (set port '1')")
+    with pytest.raises(psycopg.OperationalError):
+        flow.run()
+    warehouse.execute(f"alter server op options (set port '{operational.server.port}')")
+    assert warehouse.query(INDEX_STEPS) == []
+    assert warehouse.value(PLACE_INDEX) is None
+    warehouse.execute("drop table mrr.sales cascade")
+    with pytest.raises(psycopg.errors.UndefinedTable):
+        flow.run(force=True)
+    assert flow.last_run("status") == ("failed",)
+    assert warehouse.query(INDEX_STEPS)[0] == ("publish", "index mrr.sales", "failed")
 
 
 SHAPE = """

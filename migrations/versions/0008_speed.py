@@ -57,6 +57,7 @@ begin
     end if;
 end
 $$;
+drop function if exists mrr.settle_copies(text);
 drop function if exists mrr.make_mirror_index(text); -- of a later revision, which leaves it for the loop above
 drop table stg.left_out cascade;
 alter table if exists dwh.fact_sales alter column sale_key set cache 1;

@@ -11,6 +11,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_application constant text := current_setting('application_name');
   v_index record;
   v_steps etl.step_report[];
   v_error etl.failure;
@@ -20,9 +21,10 @@ begin
     from mrr.unfinished_copies(p_pipeline) u (mirror) join etl.source_table t on t.mirror = u.mirror
     where not stg.is_copy(t.mirror)
     union all
-    select 'f', s.step_id, null, s.target
+    select 'f', min(s.step_id), null, 'dwh.fact_sales'
     from etl.step s
-    where s.pipeline = p_pipeline and s.target = 'dwh.fact_sales' and dwh.is_place_index_deferred(p_pipeline)
+    where s.pipeline = p_pipeline and s.target = 'dwh.fact_sales'
+    having dwh.is_place_index_deferred(p_pipeline)
     order by kind desc, number
   loop
     v_steps := array[etl.begin_step('publish', 'index ' || v_index.name, null, coalesce((p_outcome).attempt, 1))];
@@ -43,6 +45,7 @@ begin
       v_steps := etl.fail_steps(v_steps, v_error.sqlstate);
     end;
     p_outcome.steps := (p_outcome).steps || v_steps;
+    perform set_config('application_name', v_application, false);
     if v_error.sqlstate = '57014' then
       p_outcome.failure := v_error;
       return p_outcome;

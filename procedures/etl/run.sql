@@ -42,7 +42,7 @@ begin
       perform etl.follow_types(v_pipeline);
       commit;
       set local search_path = pg_catalog, pg_temp;
-      if not dry_run then
+      if not dry_run and ((v_outcome).failure).sqlstate is null then
         v_outcome := etl.make_indexes(v_pipeline, v_run_id, v_outcome);
         commit;
       end if;

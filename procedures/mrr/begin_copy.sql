@@ -1,7 +1,7 @@
 -- Contract: lets the first copy of a large table without a key go straight into its mirror, if that is possible, and
 -- says whether it does; the mirror is empty. The change set then is a view, stg.<mirror>_changes, of what is written beside it
 -- (stg.<mirror>_written) and of the mirror's rows, each an insert of batch p_batch: nothing is written twice. The mirror's
--- primary key is dropped and made again at once when all rows are there (mrr.finish_copies).
+-- primary key is dropped and made again at once when all rows are there (etl.make_indexes).
 -- Invariant: the view stands for one batch that waits. stg.end_copy() ends it: when the batch is published, or, with its
 -- rows written out, before anything else changes the mirror.
 -- A table that the source's statistics do not know may be large, unless it is empty. The common way, through a change set, go sources over
