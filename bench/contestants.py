@@ -259,8 +259,8 @@ class Headrace(Contestant):
         """Drop its warehouse and its slot."""
         with psycopg.connect(self.pair.target("postgres"), autocommit=True) as connection:
             name = urlsplit(self.dsn).path.lstrip("/")
-            exists = connection.execute("select from pg_database where datname = %s", [name]).fetchone()
-        if exists:
+            found = connection.execute("select from pg_database where datname = %s", [name]).fetchone()
+        if found is not None:  # a row without columns is false
             slots: list[tuple[str]] = []
             with psycopg.connect(self.dsn) as connection:
                 if connection.execute("select to_regclass('etl.slot') is not null").fetchone() == (True,):

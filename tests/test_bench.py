@@ -20,6 +20,7 @@ from db import machine
 from db.home import Home
 from db.instance import Instance
 from db.problem import Problem
+from tests.capture import log_sample
 from tests.conftest import ROOT
 from tests.support import Database, Flow, wait_until
 
@@ -99,16 +100,36 @@ def test_unknown_names_are_told(home: Path) -> None:
 # A wrong result does not count
 # ---------------------------------------------------------------------------------------------------------------------
 @pytest.fixture
-def floor(operational: Database, warehouse: Database) -> Iterator[contestants.Floor]:
-    """Yield a floor that has loaded, sales of unknown customers and products among its rows."""
-    operational.execute(DATA)
+def pair(operational: Database, warehouse: Database) -> servers.Pair:
+    """Return the instances of the tests as the benchmark knows its own."""
     home = Home(Path(os.environ["HEADRACE_HOME"]))
-    pair = servers.Pair(
+    return servers.Pair(
         home,
         Instance("operational", home, operational.server.port, throwaway=True),
         Instance("warehouse", home, warehouse.server.port, throwaway=True),
         machine.choose(machine.installed()),
     )
+
+
+def test_slots_go_with_a_warehouse(
+    operational: Database, warehouse: Database, pair: servers.Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slot that is left keeps the source's log, and what it keeps is measured of whoever comes next."""
+    log_sample(operational, warehouse).run()
+    left = (
+        "select slot_name::text from pg_replication_slots where database = current_database()"
+        " union all select pubname::text from pg_publication"
+    )
+    assert len(operational.query(left)) == 2
+    monkeypatch.setattr(contestants.Contestant, "remove", lambda _: None)  # the database goes with the test
+    contestants.Headrace(pair, operational.dsn, warehouse.dsn.rpartition("/")[2]).remove()
+    assert operational.query(left) == []
+
+
+@pytest.fixture
+def floor(operational: Database, pair: servers.Pair) -> Iterator[contestants.Floor]:
+    """Yield a floor that has loaded, sales of unknown customers and products among its rows."""
+    operational.execute(DATA)
     contestant = contestants.Floor(pair, operational.dsn, "bench_floor")
     contestant.prepare()
     assert set(contestant.load()) == {"load", "transform"}
