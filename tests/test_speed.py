@@ -247,6 +247,25 @@ def test_run_canceled_at_an_index_after_its_publish(sales: Flow) -> None:
     assert sales.warehouse.value(PLACE_INDEX) is not None
 
 
+def test_index_of_the_facts_is_made_once(operational: Database, warehouse: Database) -> None:
+    """Several steps may load the same facts; and what else the session does is not shown as the index."""
+    copy(log_sample(operational, warehouse))
+    warehouse.execute("select etl.prepare_partitions('sales'); call dwh.publish('sales')")
+    warehouse.execute(
+        "insert into etl.step (pipeline, step, routine, target, stages)"
+        " select s.pipeline, 'again', s.routine, s.target, s.stages from etl.step s where s.target = 'dwh.fact_sales'"
+    )
+    made = "select s.step, s.status from etl.make_indexes('sales', 1, null) o cross join lateral unnest(o.steps) s"
+    with warehouse.connect() as session:
+        session.execute("set application_name = 'somebody'")
+        assert session.execute(made).fetchall() == [
+            ("index mrr.sales", "succeeded"),
+            ("index dwh.fact_sales", "succeeded"),
+        ]
+        assert session.execute("show application_name").fetchone() == ("somebody",)
+        assert session.execute(made).fetchall() == []
+
+
 def test_indexes_wait_for_a_run_that_could_begin(operational: Database, warehouse: Database) -> None:
     """A run that fails at its slot makes no index, and a mirror that is gone is an error like any other."""
     flow = copy(log_sample(operational, warehouse))
@@ -437,6 +456,8 @@ def test_downgrade_while_a_copy_waits(copied: Flow) -> None:
     alembic(copied.warehouse.dsn, command.downgrade, "0007")
     assert copied.warehouse.value(CHANGE_SET) == "r"
     assert copied.warehouse.value("select count(*) from stg.sales_changes") == 13
+    alembic(copied.warehouse.dsn, command.upgrade, "0008")
+    alembic(copied.warehouse.dsn, command.downgrade, "0007")  # which finds no routine that would write a copy out
     alembic(copied.warehouse.dsn, command.upgrade, "head")
     copied.run()
     settled(copied)

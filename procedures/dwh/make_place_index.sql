@@ -1,3 +1,4 @@
+-- requires: dwh.is_place_index_deferred
 -- Contract: makes the index by which equal sales are found in dwh.fact_sales, where a first load of the pipeline has left it
 -- out (dwh.defer_place_index). Readers go on meanwhile, other publishes wait.
 create or replace function dwh.make_place_index(p_pipeline text)
