@@ -52,11 +52,13 @@ class Pair:
         """Return the URL of a database of the warehouse instance, for its administrator."""
         return urlsplit(self.warehouse.dsn())._replace(path=f"/{database}").geturl()
 
-    def create(self, dsn: str) -> str:
-        """Make a database anew and return its URL."""
+    def create(self, dsn: str, work_mem: str | None = None) -> str:
+        """Make a database anew, with ``work_mem`` of its own if it is given, and return its URL."""
         self.drop(dsn)
         with administrator(dsn) as (connection, name):
             connection.execute(sql.SQL("create database {} template template0").format(name))
+            if work_mem:
+                connection.execute(sql.SQL("alter database {} set work_mem = {}").format(name, sql.Literal(work_mem)))
         return dsn
 
     def drop(self, dsn: str) -> None:

@@ -27,7 +27,7 @@ ADMIN = "postgres"
 SMALL_SHM = 512 * 1024 * 1024
 ORPHANS_END = 15  # seconds that the processes of a killed server have to notice
 BUFFERS = 256, 8192  # megabytes of the warehouse's buffers at least and at most; a quarter of the memory in between
-WORKERS = 4  # processes at most that help with a query; a machine's cores less the one that asks
+WORKERS = 4  # processes at most that help with a query or an index; a machine's cores less the one that asks
 # 127.0.0.1, and all addresses, as the kernel writes them
 HERE = "0100007F", "00000000", "0" * 32, "0" * 16 + "FFFF00000100007F"
 PORT_CLOSES = 5  # seconds that the kernel has to close a port whose process has ended
@@ -244,7 +244,7 @@ class Instance:
             memory = min(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), container_memory()) // 2**20
             text += f"shared_buffers = {min(max(memory // 4, BUFFERS[0]), BUFFERS[1])}MB\n"
             helpers = max(1, min(len(os.sched_getaffinity(0)) - 1, WORKERS))
-            text += f"max_parallel_workers_per_gather = {helpers}\n"
+            text += f"max_parallel_workers_per_gather = {helpers}\nmax_parallel_maintenance_workers = {helpers}\n"
         if shutil.disk_usage("/dev/shm").total < SMALL_SHM:
             text += "dynamic_shared_memory_type = mmap  # /dev/shm is too small for parallel queries\n"
         file = self.data / "headrace.conf"

@@ -525,6 +525,61 @@ def test_withdrawal_beside_a_copy_is_not_taken_for_a_row(copied: Flow) -> None:
     assert copied.warehouse.value("select count(*) from stg.quarantine where mirror = 'sales'") == 6
 
 
+STAGE = "select pg_get_functiondef('stg.sale'::regproc)"
+NUMBERS = """
+select count(*), count(distinct sale_key),
+       max(sale_key) <= (select last_value from pg_catalog.pg_sequences where sequencename = 'fact_sales_sale_key_seq')
+from dwh.fact_sales"""
+
+
+@pytest.mark.parametrize(("rows", "end"), [(0.5, "and c._hr_seq % 2 = 0"), (3, "cross join generate_series(1, 3)")])
+def test_stage_that_makes_no_or_several_sales_of_a_row(sales: Flow, rows: float, end: str) -> None:
+    """The facts of a first copy are as many as the stage makes, and the next one has a number of its own."""
+    sales.operational.execute("insert into public.sales select 1, 1, 1 from generate_series(1, 40)")
+    sales.operational.execute("analyze public.sales")
+    sales.warehouse.execute("update etl.settings set copy_from = 0")
+    condition = "where c._hr_batch = p_batch"
+    changed = f"{condition} {end}" if end.startswith("and") else f"{end} {condition}"
+    sales.warehouse.execute(sales.warehouse.value(STAGE).replace(condition, changed))
+    sales.warehouse.execute("call mrr.capture('sales')")
+    assert sales.warehouse.value(CHANGE_SET) == "v"
+    sales.run()
+    assert sales.warehouse.query(NUMBERS) == [(40 * rows, 40 * rows, True)]
+
+
+def test_members_that_only_a_first_copy_names(sales: Flow) -> None:
+    """Customers and products that nobody else knows become members once, and their sales count."""
+    sales.warehouse.execute("update etl.settings set copy_from = 0")
+    sales.seed()
+    sales.operational.execute("insert into public.sales values (91, 1, 2), (91, 92, 3), (1, 92, 4), (91, 92, 3)")
+    sales.operational.execute("analyze public.sales")
+    sales.warehouse.execute("call mrr.capture('sales')")
+    assert sales.warehouse.value(CHANGE_SET) == "v"
+    sales.run()
+    settled(sales)
+    inferred = "select customer_id from dwh.dim_customer where is_inferred and customer_id > 90"
+    assert sales.warehouse.query(inferred) == [(91,)]
+    inferred = "select product_id from dwh.dim_product where is_inferred and product_id > 90"
+    assert sales.warehouse.query(inferred) == [(92,)]
+
+
+def test_first_copy_that_finds_no_version(copied: Flow) -> None:
+    """A version that was changed by hand, so that no sale finds it, stops the publish and is named."""
+    copied.warehouse.execute(
+        "insert into dwh.dim_customer (source, customer_id, valid_from, valid_to, is_current, batch_from, batch_to)"
+        " values ('op', 91, '2001-01-01', '2002-01-01', false, -2, -1)"
+    )
+    copied.warehouse.execute("update mrr.sales set customerid = 91 where qty = 4")
+    copied.warehouse.execute("call dwh.publish('sales')")
+    error = copied.warehouse.value("select e.message from etl.procedure_errors e order by e.error_id desc limit 1")
+    fit = copied.warehouse.value(
+        "select count(*) from stg.sale((select max(batch_id) from etl.batch)) where op = 'I' and reason is null"
+    )
+    assert copied.last_run() == ("failed",)
+    assert error == f"batch 1 has {fit} fit sales, but {fit - 1} found a customer and a product"
+    assert copied.warehouse.value("select count(*) from dwh.fact_sales") == 0
+
+
 def test_copy_stays_beside_what_is_bound_to_its_change_set(sales: Flow) -> None:
     """A function that is bound to the table of changes, not to its name, would not see a copy: so there is none."""
     sales.warehouse.execute("update etl.settings set copy_from = 0")

@@ -40,6 +40,7 @@ create temporary table headrace_change (
 );
 create temporary table headrace_log (_hr_seq bigint, _hr_op "char", _hr_kept text[], _hr_old bigint);
 create temporary table headrace_unknown (source text, member bigint);
+create temporary table headrace_incomplete (place tid, source text, customer_id bigint, product_id bigint);
 create temporary table headrace_bucket (bucket integer, copies bigint, hash numeric, is_source boolean);
 create temporary table headrace_image (bucket integer, image text, copies bigint);
 create temporary table headrace_difference (bucket integer, image text, copies_source bigint, copies_mirror bigint);

@@ -58,7 +58,8 @@ begin
 end
 $$;
 drop function if exists mrr.settle_copies(text);
-drop function if exists mrr.make_mirror_index(text); -- of a later revision, which leaves it for the loop above
+drop function if exists mrr.make_mirror_index(text); -- of later revisions, which leave these for the loop above
+drop function if exists etl.share_index(regclass, boolean);
 drop table stg.left_out cascade;
 alter table if exists dwh.fact_sales alter column sale_key set cache 1;
 alter sequence etl.change_seq cache 1;

@@ -1,3 +1,4 @@
+-- requires: etl.share_index
 -- Contract: makes a table with the columns of a fact table the partition of it that holds the month of p_day. What the fact
 -- table asks of its rows is checked in one reading, then its primary key and indexes are made. Unlike CREATE TABLE …
 -- PARTITION OF, this lets readers of the fact table go on.
@@ -12,6 +13,7 @@ declare
   v_month constant date := date_trunc('month', p_day)::date;
   v_end constant date := (v_month + interval '1 month')::date;
   v_column record;
+  v_is_shared boolean;
 begin
   for v_column in
     select a.attname as name, col_description(v_fact, a.attnum) as comment
@@ -30,7 +32,9 @@ begin
        from pg_constraint c
        where c.conrelid = v_fact and c.contype = 'c') r (rule)),
     v_month, v_end);
+  v_is_shared := etl.share_index(v_partition);
   execute format('alter table %s attach partition %s for values from (%L) to (%L)', v_fact, v_partition, v_month, v_end);
+  perform etl.share_index(v_partition, v_is_shared);
   execute format('alter table %s drop constraint headrace_month', v_partition);
 end
 $$;

@@ -1,5 +1,5 @@
--- Contract: inserts the fit sales of a batch (p_fit of them) with the versions of customer and product that held when each was captured,
--- returns how many, and notes them in stg.sales_delta. The judge has taken unfit rows out of the change set. A replayed or
+-- Contract: inserts the fit sales of a batch (about p_fit of them) with the versions of customer and product that held when each was captured,
+-- returns how many, and notes them in stg.sales_delta. Customers and products that nobody knows become inferred members. The judge has taken unfit rows out of the change set. A replayed or
 -- rebuilt row keeps the batch and the date of its first capture (p_origins: the batches that first captured the rows).
 -- A month that has no partition yet is filled before it is attached (dwh.fill_sales_partition), save on a cluster of Citus.
 -- Rows come in the order of fact_sales_place_idx, each of whose pages is then met once.
@@ -28,6 +28,8 @@ begin
     perform dwh.ensure_partition('dwh.fact_sales', v_day);
   end loop;
 
+  perform dwh.infer_members('dwh.dim_customer', 'stg.sale', p_batch);
+  perform dwh.infer_members('dwh.dim_product', 'stg.sale', p_batch);
   if not v_is_one then
     perform set_config('enable_nestloop', 'off', true);
   end if;
@@ -54,5 +56,5 @@ end
 $$;
 
 comment on function dwh.insert_sales(bigint, bigint[], bigint) is
-  'Inserts the p_fit fit sales of batch p_batch, first captured by the batches p_origins, into dwh.fact_sales; returns how many. Internal.';
+  'Inserts the about p_fit fit sales of batch p_batch, first captured by the batches p_origins, into dwh.fact_sales; returns how many. Internal.';
 revoke all on function dwh.insert_sales(bigint, bigint[], bigint) from public;

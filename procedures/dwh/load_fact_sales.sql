@@ -1,3 +1,4 @@
+-- requires: dwh.count_sales
 -- Contract: the step that loads dwh.fact_sales for one batch, after its dimensions, and notes in stg.sales_delta what that
 -- changes in the aggregates.
 -- Invariant: exactly the fit rows of the batch become facts; a row that finds no version of its customer or product stops
@@ -10,22 +11,18 @@ as $$
 declare
   v_counts etl.row_counts := etl.counts();
   v_fit bigint;
-  v_first bigint;
-  v_last bigint;
+  v_origins bigint[];
 begin
   perform dwh.move_completed_sales();
   if not exists (select from etl.batch_table t join etl.stage g on g.mirror = t.mirror where g.stage = 'stg.sale' and t.batch_id = p_batch) then
     return v_counts;
   end if;
-  -- by EXECUTE, because only so a query in a function is spread over several processes
-  execute 'select count(*), count(*) filter (where s.op in (''I'', ''U'')), min(s.origin) filter (where s.op in (''I'', ''U'')), max(s.origin) filter (where s.op in (''I'', ''U'')) from stg.sale($1) s'
-    into v_counts.rows_read, v_fit, v_first, v_last using p_batch;
-  perform dwh.infer_members('dwh.dim_customer', 'stg.sale', p_batch);
-  perform dwh.infer_members('dwh.dim_product', 'stg.sale', p_batch);
+  select c.rows_read, c.rows_fit, c.origins into v_counts.rows_read, v_fit, v_origins from dwh.count_sales(p_batch, true) c;
   v_counts.rows_deleted := dwh.delete_sales(p_batch);
-  v_counts.rows_inserted := dwh.insert_sales(p_batch, case
-    when v_first = v_last then array[v_first]
-    else array(select distinct s.origin from stg.sale(p_batch) s where s.op in ('I', 'U')) end, v_fit);
+  v_counts.rows_inserted := dwh.insert_sales(p_batch, v_origins, v_fit);
+  if v_counts.rows_inserted <> v_fit then
+    select c.rows_fit into v_fit from dwh.count_sales(p_batch, false) c;
+  end if;
   if v_counts.rows_inserted <> v_fit then
     raise exception using
       errcode = 'data_exception',
