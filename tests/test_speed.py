@@ -87,6 +87,27 @@ def test_index_of_the_facts_follows_a_first_load(copied: Flow) -> None:
     assert copied.warehouse.value("select dwh.is_place_index_deferred('sales')") is False
 
 
+def test_index_of_a_large_table_is_shared(warehouse: Database) -> None:
+    """Only while it is made, only of a large table, and not where somebody has said how many may work on it."""
+    warehouse.execute("create table public.large (line text); alter table public.large alter line set storage plain")
+    share = "select etl.share_index('public.large', %s)"
+    options = "select reloptions from pg_class where oid = 'public.large'::regclass"
+    assert warehouse.value(share, [None]) is False, "small"
+    warehouse.execute("insert into public.large select repeat('x', 7000) from generate_series(1, 8200)")
+    with warehouse.connect() as session:
+        session.execute("set max_parallel_maintenance_workers = 0")
+        assert session.execute(share, [None]).fetchone() == (False,)
+        session.execute("set max_parallel_maintenance_workers = 3")
+        assert session.execute(share, [None]).fetchone() == (True,)
+        assert session.execute(options).fetchone() == (["parallel_workers=3"],)
+        assert session.execute(share, [True]).fetchone() == (False,)
+        assert session.execute(options).fetchone() == (None,)
+    warehouse.execute("alter table public.large set (parallel_workers = 1)")
+    assert warehouse.value(share, [None]) is False
+    assert warehouse.value(share, [False]) is False
+    assert warehouse.value(options) == ["parallel_workers=1"]
+
+
 def test_index_of_the_facts_stays_while_somebody_reads(copied: Flow) -> None:
     """Nobody is waited for."""
     before = copied.warehouse.value(PLACE_INDEX)
@@ -824,6 +845,8 @@ def test_most_popular_product_reads_few_products(assortment: Flow) -> None:
     assert assortment.warehouse.value(question) == "p1"
     assert pages_read(assortment, question, "dim_product") < smallest
     assert pages_read(assortment, "select dwh.most_popular_product(product_group => 'g')", "dim_product") > smallest
+    totals = assortment.warehouse.value("select pg_relation_size('dwh.sales_by_product') / 8192")
+    assert totals <= pages_read(assortment, question, "sales_by_product") < 2 * totals
     assortment.warehouse.execute("drop index dwh.dim_product_later_idx")
     assert assortment.warehouse.value(question) == "p1"
     assert pages_read(assortment, question, "dim_product") >= smallest

@@ -4,7 +4,8 @@
 -- Without filters only products are added up that can win. As no version sold less than nothing, the winner sold at least as much
 -- as the best selling version of all; so of its versions, which are at most as many as any product has, one sold at least
 -- that much divided by their number. All versions but the first have a batch_from above 0. Where more versions reach that
--- than there are products with several, these are added up instead, and the best selling versions.
+-- than there are products with several, these are added up instead, and the best selling versions. The totals are read once: the best of
+-- some versions tells from how many units on a version is worth a note.
 create or replace function dwh.most_popular_product(
   country text default null, product_group text default null, first_day date default null, last_day date default null)
 returns text
@@ -13,6 +14,9 @@ stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  c_some constant integer := 1000; -- versions, a read of which is short
+  v_keys bigint[];
+  v_units bigint[];
   v_best bigint;
   v_least bigint;
   v_several bigint;
@@ -22,12 +26,15 @@ begin
   if country is null and product_group is null and first_day is null and last_day is null then
     select count(*), 1 + coalesce(max(p.later), 0) into v_several, v_versions
     from (select count(*) as later from dwh.dim_product v where v.batch_from > 0 group by v.source, v.product_id) p;
-    v_best := (select max(a.units) from dwh.sales_by_product a);
+    v_least := (select max(s.units) from (select a.units from dwh.sales_by_product a limit c_some) s) / v_versions;
+    select max(a.units), array_agg(a.product_key), array_agg(a.units) into v_best, v_keys, v_units
+    from dwh.sales_by_product a
+    where a.units >= v_least;
     v_least := v_best / v_versions;
-    v_strong := array(select a.product_key from dwh.sales_by_product a where a.units >= v_least limit v_several + 1);
+    v_strong := array(select u.product_key from unnest(v_keys, v_units) u (product_key, units) where u.units >= v_least limit v_several + 1);
     if cardinality(v_strong) > v_several then
       v_least := v_best;
-      v_strong := array(select a.product_key from dwh.sales_by_product a where a.units = v_best);
+      v_strong := array(select u.product_key from unnest(v_keys, v_units) u (product_key, units) where u.units = v_best);
     end if;
   end if;
   return (
