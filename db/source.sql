@@ -37,8 +37,6 @@ create role :"role" login;
 \endif
 alter role :"role" set default_transaction_read_only = on;
 grant connect on database :"DBNAME" to :"role";
-grant usage on schema :"schema" to :"role";
-grant select on all tables in schema :"schema" to :"role";
 \if :{?publication}
   alter role :"role" replication;
   select not exists (select from pg_catalog.pg_publication where pubname = :'publication') as is_unpublished \gset
@@ -56,6 +54,9 @@ grant select on all tables in schema :"schema" to :"role";
   where p.pubname = :'publication' and c.relreplident = 'd'
     and not exists (select from pg_catalog.pg_index i where i.indrelid = c.oid and i.indisprimary) \gexec
 \endif
+-- Last, since an ANALYZE that waits to note a table's size behind a GRANT would hold the lock that publishing waits for.
+grant usage on schema :"schema" to :"role";
+grant select on all tables in schema :"schema" to :"role";
 commit;
 
 -- So that tables to come are readable at once, let the role that creates them, here app, say:

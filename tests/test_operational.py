@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import psycopg
 import pytest
 
 from tests.psql import psql
-from tests.support import Database, raises
+from tests.support import Database, raises, waiting_for_lock
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE_ROLE = str(ROOT / "db" / "source.sql")
@@ -231,6 +232,26 @@ def make_role(operational: Database, role: str, *arguments: str, **variables: st
     """Run the script as a source's DBA does."""
     result = psql(operational, "-v", f"role={role}", *arguments, "-f", SOURCE_ROLE, **variables)
     assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_source_role_goes_beside_an_analyze(operational: Database, reader: str) -> None:
+    """An ANALYZE that has a table to be published and is about to note its size is waited for, and waits for nobody."""
+    operational.execute("insert into public.products select n, 'p', 'g' from generate_series(1, 100) n")
+    with operational.connect(autocommit=False) as analyst, ThreadPoolExecutor() as executor:
+        analyst.execute("lock table public.products in share update exclusive mode")
+        made = executor.submit(
+            make_role, operational, reader, "-v", "publication=shop", "-v", "tables=customers,products",
+            HEADRACE_SOURCE_PASSWORD="x",
+        )  # fmt: skip
+        waiting_for_lock(operational, "public.products")
+        analyst.execute("analyze public.products")
+        analyst.commit()
+        made.result()
+    assert operational.query("select tablename from pg_catalog.pg_publication_tables order by 1") == [
+        ("customers",),
+        ("products",),
+    ]
+    operational.execute("drop publication shop")
 
 
 def test_source_role_reads_and_does_nothing_else(operational: Database, reader: str) -> None:

@@ -15,6 +15,7 @@ declare
   v_is_one constant boolean := cardinality(p_origins) = 1;
   v_is_cluster constant boolean := exists (select from pg_extension e where e.extname = 'citus');
   v_nested_loops constant text := current_setting('enable_nestloop');
+  v_work_mem constant text := current_setting('work_mem');
   v_day date;
   v_inserted bigint;
 begin
@@ -33,6 +34,7 @@ begin
   if not v_is_one then
     perform set_config('enable_nestloop', 'off', true);
   end if;
+  perform set_config('work_mem', '4MB', true); -- enough for a change run, however large the dimensions
   execute format(
     'with inserted as ('
     '   insert into dwh.fact_sales (source, customer_id, product_id, customer_key, product_key, qty, captured_at, captured_on, batch_id)'
@@ -51,6 +53,7 @@ begin
     ' select count(*) from inserted', case when v_is_one then '$3' else 's.origin' end)
     into v_inserted using p_batch, v_time_zone, p_origins[1];
   perform set_config('enable_nestloop', v_nested_loops, true);
+  perform set_config('work_mem', v_work_mem, true);
   return v_inserted;
 end
 $$;

@@ -6,6 +6,7 @@ create or replace function dwh.load_sales_aggregates(p_batch bigint, p_step etl.
 returns etl.row_counts
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set work_mem = '2MB'
 as $$
 declare
   v_counts etl.row_counts := etl.counts();
