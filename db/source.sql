@@ -54,7 +54,8 @@ grant connect on database :"DBNAME" to :"role";
   where p.pubname = :'publication' and c.relreplident = 'd'
     and not exists (select from pg_catalog.pg_index i where i.indrelid = c.oid and i.indisprimary) \gexec
 \endif
--- Last, since an ANALYZE that waits to note a table's size behind a GRANT would hold the lock that publishing waits for.
+commit;
+begin; -- by itself: an ANALYZE that waits to note a table's size behind a GRANT would hold the lock that publishing waits for
 grant usage on schema :"schema" to :"role";
 grant select on all tables in schema :"schema" to :"role";
 commit;

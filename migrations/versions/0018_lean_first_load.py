@@ -12,7 +12,8 @@ depends_on = None
 # What mrr.settle_copies() calls, etl.share_index() among it, stays for revision 0008, which calls that when it goes.
 DOWNGRADE = """
 drop function if exists dwh.count_sales(bigint, boolean);
-drop function if exists dwh.complete_sales_partition(text, bigint, bigint);
+drop function if exists dwh.complete_sales_partition(text, bigint, bigint, bigint);
+drop function if exists etl.lower_work_mem(bigint);
 drop function if exists dwh.add_inferred_members(text, text, bigint);
 """
 

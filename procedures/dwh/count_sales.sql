@@ -1,6 +1,7 @@
+-- requires: dwh.partition_name, stg.is_copy
 -- Contract: how many rows stg.sale has for a batch, how many of them are fit sales, and the batches that first captured these. A first copy,
--- which is its own change set, was counted when it was captured: with p_is_quick that is taken, which is right as long as the stage function
--- makes one sale of each row.
+-- which is its own change set and captured by its own batch, was counted then: with p_is_quick that is taken, if its month has no
+-- partition yet, which tells what it lacks by itself (dwh.fill_sales_partition). It is right as long as the stage function makes one sale of each row.
 create or replace function dwh.count_sales(p_batch bigint, p_is_quick boolean)
 returns table (rows_read bigint, rows_fit bigint, origins bigint[])
 language plpgsql
@@ -12,8 +13,14 @@ declare
   v_last bigint;
 begin
   if p_is_quick and stg.is_copy('sales') then
-    rows_fit := (select t.rows_inserted from etl.batch_table t where t.batch_id = p_batch and t.mirror = 'sales')
-                - (select count(*) from stg.left_out x where x.mirror = 'sales');
+    select t.rows_inserted - (select count(*) from stg.left_out x where x.mirror = 'sales') into rows_fit
+    from etl.batch_table t
+    join etl.batch b on b.batch_id = t.batch_id
+    cross join etl.warehouse w
+    where t.batch_id = p_batch and t.mirror = 'sales'
+      and to_regclass(dwh.partition_name('dwh.fact_sales', (b.captured_at at time zone w.time_zone)::date)) is null;
+  end if;
+  if rows_fit is not null then
     rows_read := rows_fit + (select count(*) from stg.sale(p_batch) s where s.op = 'T');
     origins := array[p_batch];
   else

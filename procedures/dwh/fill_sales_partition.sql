@@ -1,10 +1,11 @@
 -- requires: dwh.complete_sales_partition, dwh.note_partition
 -- Contract: makes the partition of dwh.fact_sales for the month of p_day, which must be missing, of the fit sales of a batch (about p_fit of them), all
 -- first captured by batch p_origin, attaches it, and notes them in stg.sales_delta; returns how many there are. Rows are
--- those of dwh.insert_sales(). Customers and products that nobody knows become inferred members when their sales are written. If some are
--- still not found, nothing is attached, and their sales are not in the number returned.
+-- those of dwh.insert_sales(). Customers and products that nobody knows become inferred members when their sales are written. A sale
+-- that finds none all the same stops the publish: it would be lost.
 -- A first load is the largest of all, so each part is one that several processes share: CREATE TABLE AS, which for that
--- numbers the sales by itself, the index, which attaching makes in one go, and the counting.
+-- numbers the sales by itself, the index, which attaching makes in one go, and the counting. Where there are more than p_fit, so that too few
+-- numbers were taken, or the members of many were unknown, the table is made once more.
 create or replace function dwh.fill_sales_partition(p_batch bigint, p_day date, p_origin bigint, p_fit bigint)
 returns bigint
 language plpgsql
@@ -14,29 +15,36 @@ as $$
 declare
   v_partition constant text := dwh.partition_name('dwh.fact_sales', p_day);
   v_keys constant regclass := pg_get_serial_sequence('dwh.fact_sales', 'sale_key')::regclass;
-  v_before constant bigint := nextval(v_keys);
   v_captured_at constant timestamptz := (select b.captured_at from etl.batch b where b.batch_id = p_origin);
   v_time_zone constant text := (select w.time_zone from etl.warehouse w);
-  v_inserted bigint;
+  v_before bigint;
+  v_inserted bigint := p_fit;
+  v_room bigint;
   v_incomplete bigint;
 begin
-  perform setval(v_keys, v_before + p_fit);
-  execute format(
-    'create table dwh.%I as'
-    ' select row_number() over () + $1 as sale_key, s.source, s.customer_id, s.product_id, c.customer_key, p.product_key, s.qty,'
-    '        $2 as captured_at, $3 as captured_on, $4 as batch_id'
-    ' from stg.sale($5) s'
-    ' left join dwh.dim_customer c on c.source = s.source and c.customer_id = s.customer_id and c.batch_from <= $4 and $4 < c.batch_to'
-    ' left join dwh.dim_product p on p.source = s.source and p.product_id = s.product_id and p.batch_from <= $4 and $4 < p.batch_to'
-    ' where s.op in (''I'', ''U'')', (parse_ident(v_partition))[2])
-    using v_before, v_captured_at, (v_captured_at at time zone v_time_zone)::date, p_origin, p_batch;
-  get diagnostics v_inserted = row_count;
-  if v_inserted > p_fit then
-    perform setval(v_keys, v_before + v_inserted);
-  end if;
-  v_incomplete := dwh.complete_sales_partition(v_partition, p_batch, p_origin);
+  for v_attempt in 1..3 loop
+    v_room := v_inserted;
+    v_before := nextval(v_keys);
+    perform setval(v_keys, v_before + v_room);
+    execute format(
+      'create table dwh.%I as'
+      ' select row_number() over () + $1 as sale_key, s.source, s.customer_id, s.product_id, c.customer_key, p.product_key, s.qty,'
+      '        $2 as captured_at, $3 as captured_on, $4 as batch_id'
+      ' from stg.sale($5) s'
+      ' left join dwh.dim_customer c on c.source = s.source and c.customer_id = s.customer_id and c.batch_from <= $4 and $4 < c.batch_to'
+      ' left join dwh.dim_product p on p.source = s.source and p.product_id = s.product_id and p.batch_from <= $4 and $4 < p.batch_to'
+      ' where s.op in (''I'', ''U'')', (parse_ident(v_partition))[2])
+      using v_before, v_captured_at, (v_captured_at at time zone v_time_zone)::date, p_origin, p_batch;
+    get diagnostics v_inserted = row_count;
+    v_incomplete := dwh.complete_sales_partition(v_partition, p_batch, p_origin, v_inserted / 10);
+    exit when v_incomplete = 0 and v_inserted <= v_room;
+    execute format('drop table %s', v_partition::regclass);
+  end loop;
   if v_incomplete > 0 then
-    return v_inserted - v_incomplete;
+    raise exception using
+      errcode = 'data_exception',
+      message = format('batch %s has %s fit sales, but %s found a customer and a product', p_batch, v_inserted, v_inserted - v_incomplete),
+      hint = 'Rows of dwh.dim_customer or dwh.dim_product were changed by hand. Mend them: call etl.rebuild(''dwh.dim_customer''); call etl.rebuild(''dwh.dim_product'');';
   end if;
   perform dwh.attach_partition('dwh.fact_sales', v_partition, p_day);
   perform etl.analyze_table(v_partition::regclass);
@@ -46,5 +54,5 @@ end
 $$;
 
 comment on function dwh.fill_sales_partition(bigint, date, bigint, bigint) is
-  'Makes and attaches the missing partition of dwh.fact_sales for the month of p_day of the about p_fit fit sales of batch p_batch, first captured by p_origin; returns how many have found a customer and a product. Internal.';
+  'Makes and attaches the missing partition of dwh.fact_sales for the month of p_day of the fit sales of batch p_batch, first captured by p_origin; returns how many. p_fit: about how many they are. Raises 22000 where a sale finds no customer or product version. Internal.';
 revoke all on function dwh.fill_sales_partition(bigint, date, bigint, bigint) from public;

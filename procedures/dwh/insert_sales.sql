@@ -1,6 +1,8 @@
+-- requires: dwh.fill_sales_partition, dwh.infer_members, etl.lower_work_mem
 -- Contract: inserts the fit sales of a batch (about p_fit of them) with the versions of customer and product that held when each was captured,
--- returns how many, and notes them in stg.sales_delta. Customers and products that nobody knows become inferred members. The judge has taken unfit rows out of the change set. A replayed or
--- rebuilt row keeps the batch and the date of its first capture (p_origins: the batches that first captured the rows).
+-- returns how many, and notes them in stg.sales_delta. Customers and products that nobody knows become inferred members. The judge has
+-- taken unfit rows out of the change set. A replayed or rebuilt row keeps the batch and the date of its first capture (p_origins: the
+-- batches that first captured the rows).
 -- A month that has no partition yet is filled before it is attached (dwh.fill_sales_partition), save on a cluster of Citus.
 -- Rows come in the order of fact_sales_place_idx, each of whose pages is then met once.
 -- Invariant: with one origin, which all but replayed and rebuilt batches have, it is a constant to the planner, which then
@@ -11,11 +13,12 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  c_few constant bigint := 1000000::bigint; -- sales, more than a run after changes has
+  v_work_mem text := current_setting('work_mem');
   v_time_zone constant text := (select w.time_zone from etl.warehouse w);
   v_is_one constant boolean := cardinality(p_origins) = 1;
   v_is_cluster constant boolean := exists (select from pg_extension e where e.extname = 'citus');
   v_nested_loops constant text := current_setting('enable_nestloop');
-  v_work_mem constant text := current_setting('work_mem');
   v_day date;
   v_inserted bigint;
 begin
@@ -34,7 +37,9 @@ begin
   if not v_is_one then
     perform set_config('enable_nestloop', 'off', true);
   end if;
-  perform set_config('work_mem', '4MB', true); -- enough for a change run, however large the dimensions
+  if p_fit < c_few then
+    v_work_mem := etl.lower_work_mem(4096);
+  end if;
   execute format(
     'with inserted as ('
     '   insert into dwh.fact_sales (source, customer_id, product_id, customer_key, product_key, qty, captured_at, captured_on, batch_id)'
@@ -59,5 +64,5 @@ end
 $$;
 
 comment on function dwh.insert_sales(bigint, bigint[], bigint) is
-  'Inserts the about p_fit fit sales of batch p_batch, first captured by the batches p_origins, into dwh.fact_sales; returns how many. Internal.';
+  'Inserts the fit sales of batch p_batch, first captured by the batches p_origins, into dwh.fact_sales; returns how many. p_fit: about how many they are. Internal.';
 revoke all on function dwh.insert_sales(bigint, bigint[], bigint) from public;

@@ -1,4 +1,4 @@
--- requires: dwh.count_sales
+-- requires: dwh.count_sales, dwh.insert_sales
 -- Contract: the step that loads dwh.fact_sales for one batch, after its dimensions, and notes in stg.sales_delta what that
 -- changes in the aggregates.
 -- Invariant: exactly the fit rows of the batch become facts; a row that finds no version of its customer or product stops
@@ -21,7 +21,7 @@ begin
   v_counts.rows_deleted := dwh.delete_sales(p_batch);
   v_counts.rows_inserted := dwh.insert_sales(p_batch, v_origins, v_fit);
   if v_counts.rows_inserted <> v_fit then
-    select c.rows_fit into v_fit from dwh.count_sales(p_batch, false) c;
+    select c.rows_read, c.rows_fit into v_counts.rows_read, v_fit from dwh.count_sales(p_batch, false) c;
   end if;
   if v_counts.rows_inserted <> v_fit then
     raise exception using

@@ -1,4 +1,4 @@
--- requires: dwh.load_sales_by_group
+-- requires: dwh.load_sales_by_group, dwh.recount_sales, etl.lower_work_mem
 -- Contract: the step that brings dwh.sales_by_day, dwh.sales_by_group and dwh.sales_by_product up to the facts, by what stg.sales_delta
 -- says was really inserted, deleted and moved; empties it. After a truncation (T), which a rebuild is as well, it counts anew.
 -- Invariant: afterwards all equal a fresh GROUP BY of dwh.fact_sales. Rows that reach no line leave.
@@ -6,16 +6,17 @@ create or replace function dwh.load_sales_aggregates(p_batch bigint, p_step etl.
 returns etl.row_counts
 language plpgsql
 set search_path = pg_catalog, pg_temp
-set work_mem = '2MB'
 as $$
 declare
   v_counts etl.row_counts := etl.counts();
+  v_work_mem text;
 begin
   if exists (select from etl.batch_table t where t.mirror = 'sales' and t.batch_id = p_batch)
      and exists (select from stg.sale(p_batch) s where s.op = 'T') then
     return dwh.recount_sales();
   end if;
 
+  v_work_mem := etl.lower_work_mem(2048);
   perform dwh.load_sales_by_group();
   with delta as (
     select d.captured_on, d.country, d.product_key, sum(d.lines)::bigint as lines, sum(d.units)::bigint as units
@@ -58,6 +59,7 @@ begin
   where d.lines <> 0 and not exists (select from dwh.sales_by_product a where a.product_key = d.product_key);
 
   delete from stg.sales_delta;
+  perform set_config('work_mem', v_work_mem, true);
   return v_counts;
 end
 $$;

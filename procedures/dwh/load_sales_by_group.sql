@@ -8,7 +8,6 @@ create or replace function dwh.load_sales_by_group()
 returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
-set work_mem = '2MB'
 as $$
 declare
   v_delta dwh.sales_by_group[];

@@ -7,12 +7,16 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_shared regclass[];
+  v_partition regclass;
+  v_shared regclass[] := array[]::regclass[];
 begin
   lock table only dwh.fact_sales in share row exclusive mode;
   if dwh.is_place_index_deferred(p_pipeline) then -- nobody else has made it meanwhile
-    v_shared := array(
-      select i.inhrelid::regclass from pg_inherits i where i.inhparent = 'dwh.fact_sales'::regclass and etl.share_index(i.inhrelid::regclass));
+    for v_partition in select i.inhrelid::regclass from pg_inherits i where i.inhparent = 'dwh.fact_sales'::regclass order by i.inhrelid loop
+      if etl.share_index(v_partition) then
+        v_shared := array_append(v_shared, v_partition);
+      end if;
+    end loop;
     create index fact_sales_place_idx on dwh.fact_sales
       (((sale_key & -4294967296) | (hashint8(customer_id)::bigint & 4294967295)), product_id);
     perform etl.share_index(s.partition, true) from unnest(v_shared) s (partition);
