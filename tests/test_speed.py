@@ -87,6 +87,18 @@ def test_index_of_the_facts_follows_a_first_load(copied: Flow) -> None:
     assert copied.warehouse.value("select dwh.is_place_index_deferred('sales')") is False
 
 
+@pytest.mark.parametrize(("before", "after"), [("64MB", "2MB"), ("1MB", "1MB"), ("1234kB", "1234kB"), ("1GB", "2MB")])
+def test_memory_is_lowered_and_never_raised(warehouse: Database, before: str, after: str) -> None:
+    """What a change run needs is a limit, not a claim; it ends with the transaction."""
+    with warehouse.connect(autocommit=False) as session:
+        session.execute(f"set work_mem = '{before}'")
+        session.commit()
+        assert session.execute("select etl.lower_work_mem(2048)").fetchone() == (before,)
+        assert session.execute("show work_mem").fetchone() == (after,)
+        session.commit()
+        assert session.execute("show work_mem").fetchone() == (before,)
+
+
 def test_index_of_a_large_table_is_shared(warehouse: Database) -> None:
     """Only while it is made, only of a large table, and not where somebody has said how many may work on it."""
     warehouse.execute("create table public.large (line text); alter table public.large alter line set storage plain")
