@@ -14,7 +14,7 @@ DOWNGRADE = """
 drop function if exists dwh.count_sales(bigint, boolean);
 drop function if exists dwh.complete_sales_partition(text, bigint, bigint, bigint);
 drop function if exists etl.lower_work_mem(bigint);
-drop function if exists dwh.add_inferred_members(text, text, bigint);
+drop function if exists dwh.add_inferred_members(text, text, bigint, regclass);
 """
 
 

@@ -1,7 +1,9 @@
--- Contract: adds an inferred member to a dimension for every row of pg_temp.headrace_unknown, which are distinct, and drops that; returns
--- how many. A fact without the key of its dimension would belong nowhere, so it stops the publish.
+-- Contract: adds an inferred member for every business key that the fit rows of a fact stage name in a batch, or p_rows, a table of some of them, and the
+-- dimension has never seen; returns how many. A deleted member is not inferred again: facts go on to refer to its last version. The keys
+-- are found by a query of its own, because only so several processes share it.
+-- A fact without the key of its dimension would belong nowhere, so it stops the publish.
 -- ON CONFLICT and the order of keys let several pipelines infer the same members at once.
-create or replace function dwh.add_inferred_members(p_dimension text, p_stage text, p_batch bigint)
+create or replace function dwh.add_inferred_members(p_dimension text, p_stage text, p_batch bigint, p_rows regclass default null)
 returns bigint
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -12,6 +14,13 @@ declare
   v_inferred bigint;
   v_keyless bigint;
 begin
+  execute format(
+    'create temporary table headrace_unknown on commit drop as'
+    ' select distinct s.source, s.%3$I as member from %1$s s left join %2$s d on d.source = s.source and d.%3$I = s.%3$I'
+    ' where d.source is null',
+    case when p_rows is null then format('(select r.* from %s($1) r where r.op in (''I'', ''U''))', p_stage::regproc) else format('%s', p_rows) end,
+    p_dimension::regclass, v_key)
+    using p_batch;
   if exists (select from pg_temp.headrace_unknown u where u.member is null) then
     execute format('select count(*) from %s($1) s where s.op in (''I'', ''U'') and s.%I is null', p_stage::regproc, v_key) into v_keyless using p_batch;
     raise exception using
@@ -30,6 +39,6 @@ begin
 end
 $$;
 
-comment on function dwh.add_inferred_members(text, text, bigint) is
-  'Adds inferred members to p_dimension for the keys in pg_temp.headrace_unknown, of the fact stage p_stage in batch p_batch; returns how many. Raises 23502 where a fit row names none. Internal.';
-revoke all on function dwh.add_inferred_members(text, text, bigint) from public;
+comment on function dwh.add_inferred_members(text, text, bigint, regclass) is
+  'Adds inferred members to p_dimension for keys in the fact stage p_stage of batch p_batch, or p_rows of it, that it has never seen; returns how many. Raises 23502 where a fit row names none. Internal.';
+revoke all on function dwh.add_inferred_members(text, text, bigint, regclass) from public;

@@ -19,18 +19,8 @@ begin
   get diagnostics v_incomplete = row_count;
   if v_incomplete > 0 then
     analyze pg_temp.headrace_incomplete;
-    create temporary table headrace_unknown on commit drop as
-    select distinct i.source, i.customer_id as member
-    from pg_temp.headrace_incomplete i
-    left join dwh.dim_customer d on d.source = i.source and d.customer_id = i.customer_id
-    where d.source is null;
-    perform dwh.add_inferred_members('dwh.dim_customer', 'stg.sale', p_batch);
-    create temporary table headrace_unknown on commit drop as
-    select distinct i.source, i.product_id as member
-    from pg_temp.headrace_incomplete i
-    left join dwh.dim_product d on d.source = i.source and d.product_id = i.product_id
-    where d.source is null;
-    perform dwh.add_inferred_members('dwh.dim_product', 'stg.sale', p_batch);
+    perform dwh.add_inferred_members('dwh.dim_customer', 'stg.sale', p_batch, 'pg_temp.headrace_incomplete');
+    perform dwh.add_inferred_members('dwh.dim_product', 'stg.sale', p_batch, 'pg_temp.headrace_incomplete');
   end if;
   if v_incomplete between 1 and p_most then
     execute format(
