@@ -366,7 +366,14 @@ CALLABLE = {
         "dwh.most_popular_product",
         "dwh.sales_of_customer",
     },
-    "headrace_monitor": {"etl.check_source", "etl.dbt_sources", "etl.next_tick", "etl.overdue", "etl.warehouse_id"},
+    "headrace_monitor": {
+        "etl.check_source",
+        "etl.dbt_sources",
+        "etl.lock_class",
+        "etl.next_tick",
+        "etl.overdue",
+        "etl.warehouse_id",
+    },
 }
 ESCALATIONS = (
     "set role headrace_owner",

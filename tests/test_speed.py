@@ -558,6 +558,16 @@ def test_withdrawal_beside_a_copy_is_not_taken_for_a_row(copied: Flow) -> None:
     assert copied.warehouse.value("select count(*) from stg.quarantine where mirror = 'sales'") == 6
 
 
+def test_facts_of_a_first_copy_take_its_numbers(copied: Flow) -> None:
+    """Nobody counts them anew, and the next fact has a number of its own."""
+    numbers = "select _hr_id - min(_hr_id) over () from mrr.sales where customerid > 0 and productid > 0 and qty > 0"
+    copied.warehouse.execute("delete from mrr.sales where _hr_id = 3; call dwh.publish('sales')")
+    keys = "select sale_key - min(sale_key) over () from dwh.fact_sales order by 1"
+    assert copied.warehouse.query(keys) == copied.warehouse.query(f"{numbers} order by 1")
+    assert copied.warehouse.query(keys)[2] == (3,)
+    assert copied.warehouse.query(NUMBERS)[0][2]
+
+
 STAGE = "select pg_get_functiondef('stg.sale'::regproc)"
 NUMBERS = """
 select count(*), count(distinct sale_key),

@@ -1,4 +1,4 @@
--- requires: etl.distribution_column
+-- requires: etl.describe_mirror, etl.distribution_column
 -- Contract: makes what a registered table needs here: the foreign table, the mirror and the change set. Technical columns come last and begin with _hr_.
 -- On a cluster the mirror is distributed, unless etl.layout says otherwise; the change set, which is written and read as a
 -- whole, stays on the coordinator.
@@ -10,7 +10,6 @@ as $$
 declare
   v_id constant integer := (p_table).source_table_id;
   v_mirror constant text := (p_table).mirror;
-  v_origin constant text := format('%I.%I of source %s', (p_table).source_schema, (p_table).source_name, (p_table).source);
   v_columns constant text := etl.column_list(v_id, '%1$I %2$s');
 begin
   perform etl.make_foreign_table(p_table);
@@ -18,12 +17,7 @@ begin
     case when (p_table).key_columns is null
          then '_hr_hash bigint not null, _hr_id bigint generated always as identity (cache 1000), primary key (_hr_hash, _hr_id)'
          else format('primary key (%s)', etl.key_list(v_id, '%1$I')) end);
-  execute format('comment on table mrr.%I is %L', v_mirror, 'Mirror of ' || v_origin || '.');
-  execute format('comment on column mrr.%I._hr_batch is %L', v_mirror, 'Batch that last changed the row.');
-  if (p_table).key_columns is null then
-    execute format('comment on column mrr.%I._hr_hash is %L', v_mirror, 'Hash of the row''s text form, by which equal rows are found.');
-    execute format('comment on column mrr.%I._hr_id is %L', v_mirror, 'Number of the row; the highest of equal ones is the newest.');
-  end if;
+  perform etl.describe_mirror(p_table);
 
   execute format(
     'create table stg.%I (%s, _hr_seq bigint not null default nextval(''etl.change_seq''), _hr_batch bigint not null,'

@@ -5,6 +5,7 @@ returns text
 language sql
 stable
 strict
+parallel safe
 security definer
 set search_path = pg_catalog, pg_temp
 as $$

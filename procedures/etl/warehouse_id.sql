@@ -12,18 +12,18 @@ declare
   v_database_oid constant oid := (select d.oid from pg_database d where d.datname = current_database());
   v_id text;
 begin
-  select w.warehouse_id into strict v_id
+  select w.warehouse_id into v_id
   from etl.warehouse w
   where w.system_identifier = v_system_identifier and w.database_oid = v_database_oid;
-  return v_id;
-exception when no_data_found then
-  update etl.warehouse
-  set warehouse_id = substr(replace(gen_random_uuid()::text, '-', ''), 1, 8),
-      system_identifier = v_system_identifier,
-      database_oid = v_database_oid,
-      created_at = clock_timestamp()
-  returning warehouse_id into strict v_id;
-  update etl.job set is_scheduled = false where is_scheduled;
+  if not found then
+    update etl.warehouse
+    set warehouse_id = substr(replace(gen_random_uuid()::text, '-', ''), 1, 8),
+        system_identifier = v_system_identifier,
+        database_oid = v_database_oid,
+        created_at = clock_timestamp()
+    returning warehouse_id into strict v_id;
+    update etl.job set is_scheduled = false where is_scheduled;
+  end if;
   return v_id;
 end
 $$;

@@ -1,6 +1,6 @@
 -- Contract: lets the first copy of a large table without a key go straight into its mirror, if that is possible, and
--- says whether it does; the mirror is empty. The change set then is a view, stg.<mirror>_changes, of what is written beside it
--- (stg.<mirror>_written) and of the mirror's rows, each an insert of batch p_batch: nothing is written twice. The mirror's
+-- says whether it does; the mirror is empty. Once filled, its change set is a view, stg.<mirror>_changes (stg.show_copy), of what is written beside it
+-- (stg.<mirror>_written) and of the mirror's rows, each an insert of the batch: nothing is written twice. The mirror's
 -- primary key is dropped and made again at once when all rows are there (etl.make_indexes).
 -- Invariant: the view stands for one batch that waits. stg.end_copy() ends it: when the batch is published, or, with its
 -- rows written out, before anything else changes the mirror.
@@ -9,7 +9,7 @@
 -- earlier changes still wait, one whose change set a view or a function of others is bound to, and one that shares a stage function, since the judge finds rows by
 -- their numbers, which those of two copies share; and so it goes while
 -- another session, such as a dump, holds a lock on one of the tables.
-create or replace function mrr.begin_copy(p_table etl.source_table, p_batch bigint)
+create or replace function mrr.begin_copy(p_table etl.source_table)
 returns boolean
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -48,11 +48,10 @@ begin
   execute format('alter table mrr.%I drop constraint %I', v_mirror,
                  (select c.conname from pg_constraint c where c.conrelid = format('mrr.%I', v_mirror)::regclass and c.contype = 'p'));
   execute format('alter table stg.%I rename to %I', v_mirror || '_changes', v_mirror || '_written');
-  perform stg.show_copy(v_mirror, p_batch);
   return true;
 end
 $$;
 
-comment on function mrr.begin_copy(etl.source_table, bigint) is
+comment on function mrr.begin_copy(etl.source_table) is
   'Makes the mirror of a large table without a key ready to be filled by its first copy, with no change set beside it; false where the copy has to go through a change set. Needs the open snapshot. Internal.';
-revoke all on function mrr.begin_copy(etl.source_table, bigint) from public;
+revoke all on function mrr.begin_copy(etl.source_table) from public;

@@ -18,8 +18,12 @@ begin
     if (p_table).copied_at is null and exists (select from etl.batch_table t where t.mirror = v_mirror and t.batch_id < p_batch) then
       execute format('insert into stg.%I (_hr_batch, _hr_op) values ($1, ''T'')', v_mirror || '_changes') using p_batch;
     end if;
-    return mrr.read_source(p_table, p_run_id,
-      case when mrr.begin_copy(p_table, p_batch) then format('mrr.%I', v_mirror) else format('stg.%I', v_mirror || '_changes') end, p_batch);
+    if mrr.begin_copy(p_table) then
+      v_rows := mrr.read_source(p_table, p_run_id, format('mrr.%I', v_mirror), p_batch);
+      perform stg.show_copy(v_mirror, p_batch);
+      return v_rows;
+    end if;
+    return mrr.read_source(p_table, p_run_id, format('stg.%I', v_mirror || '_changes'), p_batch);
   end if;
   execute format('create temporary table headrace_snapshot on commit drop as select %s from mrr.%I with no data',
     etl.column_list(v_id, '%1$I'), v_mirror);

@@ -1,7 +1,7 @@
 -- Contract: copies a source table, as the open snapshot shows it, into p_target, masked, and returns the rows read. p_target
 -- is a table with the mirror's columns, or with p_batch a change set, each row an insert, or the mirror itself.
 -- p_condition limits the rows.
--- A plain table is read in slices (mrr.read_slices), unless it has large values, of which too many could meet in one slice.
+-- A plain table is read in slices (mrr.copy_slices, mrr.read_slices), unless it has large values, of which too many could meet in one slice.
 -- All else is read in fetches. Either way memory stays flat and progress is seen.
 create or replace function mrr.read_source(
   p_table etl.source_table, p_run_id bigint, p_target text, p_batch bigint default null, p_condition text default '')
@@ -36,6 +36,12 @@ begin
       'select pg_relation_size(c.oid) / current_setting(''block_size'')::integer from pg_class c'
       ' where c.oid = %L::regclass and coalesce(pg_relation_size(nullif(c.reltoastrelid, 0)), 0) = 0', v_relation)) r (blocks bigint);
     if found then
+      if p_target = format('mrr.%I', (p_table).mirror) then
+        v_total := mrr.copy_slices(p_table, p_run_id, p_batch, v_rows);
+        if v_total is not null then
+          return v_total;
+        end if;
+      end if;
       return mrr.read_slices(p_table, p_run_id, p_target, p_batch, v_source.estimate, v_rows);
     end if;
   end if;

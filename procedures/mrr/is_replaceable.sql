@@ -1,0 +1,21 @@
+-- Contract: whether an empty mirror can be made anew without a loss: nobody has given it anything beside what Headrace makes, save
+-- privileges on it as a whole, and nothing is bound to it, such as a view, an index or a publication.
+create or replace function mrr.is_replaceable(p_mirror regclass)
+returns boolean
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select c.reloptions is null and c.reltablespace = 0 and c.relreplident = 'd' and not c.relrowsecurity
+         and not exists (select from pg_attribute a
+                         where a.attrelid = c.oid and a.attnum > 0 and (a.attacl is not null or a.attoptions is not null or coalesce(a.attstattarget, -1) <> -1))
+         and not exists (select from pg_depend d
+                         left join pg_constraint n on d.classid = 'pg_constraint'::regclass and n.oid = d.objid and n.contype = 'n'
+                         where d.refclassid = 'pg_class'::regclass and d.refobjid = c.oid and d.deptype <> 'i' and n.oid is null)
+  from pg_class c
+  where c.oid = p_mirror
+$$;
+
+comment on function mrr.is_replaceable(regclass) is
+  'Whether an empty mirror has nothing of others, so that it can be made anew. Internal.';
+revoke all on function mrr.is_replaceable(regclass) from public;
