@@ -94,7 +94,7 @@ def test_copy_is_read_by_several(wide: Flow) -> None:
     )
     before, mirror = wide.warehouse.query(SHAPE), wide.warehouse.value(MIRROR)
     seen = "select rows_done, rows_total, share::text from etl.progress"
-    with wide.warehouse.connect("headrace_monitor") as monitor, stopped_at(wide.operational, 1, 4):
+    with wide.warehouse.connect("headrace_monitor") as monitor, stopped_at(wide.operational, 2, 3):
         run = wide.start("wide")
         wait_until(lambda: monitor.execute(seen).fetchall() == [(826, 2502, "0.330")], what="a third of each part")
         assert len(wide.warehouse.query(HELPERS, [run.pid])) == 2
@@ -112,7 +112,7 @@ def test_copy_that_one_of_several_leaves(wide: Flow, who: str) -> None:
     helpers = "select * from pg_catalog.pg_stat_activity where leader_pid is not null"
     errors = "select e.sqlstate from etl.procedure_errors e"
     blocked = f"{READERS} and wait_event = 'advisory'"
-    with stopped_at(wide.operational, 1, 4):
+    with stopped_at(wide.operational, 2, 3):
         run = wide.start("wide")
         wait_until(lambda: len(wide.operational.query(blocked, [wide.operational.name])) == 2, what="two who read")
         if who == "run":

@@ -1,6 +1,6 @@
 -- requires: etl.describe_mirror, etl.placed_hash, mrr.is_helper, mrr.is_replaceable, mrr.read_slice, mrr.rows_query
 -- Contract: fills the empty mirror of a table without a key (mrr.begin_copy) with a source table of p_blocks blocks, as the open snapshot shows it,
--- and returns the rows read. Several processes read, each a part of the blocks over a connection of its own that shares the snapshot; this one writes.
+-- and returns the rows read. Several processes read, each every so many slices over a connection of its own that shares the snapshot; this one writes.
 -- Null, and nothing done, where that cannot be: helpers are not allowed or not to be had, the source has no connection for each, or the mirror has
 -- something of others (mrr.is_replaceable).
 -- Only for CREATE TABLE AS do others read, so the mirror is made anew; privileges on it are kept. It writes rows at less cost, too. What it lacks
@@ -48,12 +48,12 @@ begin
     format('select %s, $1 as _hr_batch, etl.placed_hash(%s, hashtextextended(%s, 0)) as _hr_hash, c._hr_id from (%s) c',
       etl.column_list(v_id, 'c.%1$I'), v_number, etl.row_image(v_id, 'c'),
       mrr.rows_query(p_table,
-        format('generate_series(%s::bigint, %s) n (slice) cross join lateral mrr.read_slice(%L, %L, %L, %L, %s, %s, n.slice, %s, %s, mrr.is_helper(%s))', p.first, p.last,
-          (p_table).source, v_source.snapshot, mrr.select_query(p_table, 'ctid >= $1 and ctid < $2', true), mrr.answer_columns(p_table, true), p_run_id, p.part, p.first, p.last, pg_backend_pid()),
+        format('generate_series(%s::bigint, %s, %s) n (slice) cross join lateral mrr.read_slice(%L, %L, %L, %L, %s, %s, n.slice, %s, %s, %s, mrr.is_helper(%s))', p.first, p.last, v_parts,
+          (p_table).source, v_source.snapshot, mrr.select_query(p_table, 'ctid >= $1 and ctid < $2', true), mrr.answer_columns(p_table, true), p_run_id, p.first, p.first, p.last, v_parts, pg_backend_pid()),
         true, format('%s + n.slice * %s', v_number, c_slice * v_source.block_rows))),
     ' union all ')
     into v_query
-  from (select n as part, n * v_slices / v_parts as first, (n + 1) * v_slices / v_parts - 1 as last from generate_series(0, v_parts - 1) n) p;
+  from (select n as first, v_slices - 1 - (v_slices - 1 - n) % v_parts as last from generate_series(0, v_parts - 1) n) p;
   select string_agg(format('grant %s on %s to %s%s', a.privilege_type, v_mirror, case a.grantee when 0 then 'public' else a.grantee::regrole::text end,
                            case when a.is_grantable then ' with grant option' else '' end), '; ')
     into v_grants

@@ -1,13 +1,13 @@
 -- requires: etl.show_share
 -- Contract: an answer (mrr.select_query) with the rows of one slice of a source table, of 64 blocks. A process of mrr.copy_slices calls it for all slices of
--- its part, p_first to p_last, in order: the first call opens a connection with the snapshot, the last one closes it. The next
+-- its part, from p_first on each p_step-th up to p_last: the first call opens a connection with the snapshot, the last one closes it. The next
 -- slice is asked for before this one is returned, so the source works on it meanwhile.
 -- p_query has the slice's first block as $1 and the one behind its last as $2, p_columns are the columns of its answer.
 -- Invariant: it does nothing that a process that helps may not do: write, take a number of a sequence, change a setting or begin a
 -- subtransaction, which each EXCEPTION block does. Only such a process may call it: the one that writes cannot run other commands between its rows,
 -- so there (p_is_helper: mrr.is_helper) it raises HR000.
 create or replace function mrr.read_slice(
-  p_source text, p_snapshot text, p_query text, p_columns text, p_run_id bigint, p_part integer, p_slice bigint, p_first bigint, p_last bigint, p_is_helper boolean)
+  p_source text, p_snapshot text, p_query text, p_columns text, p_run_id bigint, p_part integer, p_slice bigint, p_first bigint, p_last bigint, p_step bigint, p_is_helper boolean)
 returns setof record
 language plpgsql
 parallel safe
@@ -30,15 +30,15 @@ begin
   perform etl.await_answer(v_connection);
   return query execute format('select * from etl_ext.dblink_get_result($1) r (%s)', p_columns) using v_connection;
   perform etl.finish_query(v_connection);
-  perform etl.show_share(p_run_id, p_part, p_slice - p_first + 1, p_last - p_first + 1);
+  perform etl.show_share(p_run_id, p_part, (p_slice - p_first) / p_step + 1, (p_last - p_first) / p_step + 1);
   if p_slice < p_last then
-    perform etl.post_query(v_connection, format('execute headrace_slice(''(%s,0)'', ''(%s,0)'')', (p_slice + 1) * c_slice, (p_slice + 2) * c_slice));
+    perform etl.post_query(v_connection, format('execute headrace_slice(''(%s,0)'', ''(%s,0)'')', (p_slice + p_step) * c_slice, (p_slice + p_step + 1) * c_slice));
   else
     perform etl_ext.dblink_disconnect(v_connection);
   end if;
 end
 $$;
 
-comment on function mrr.read_slice(text, text, text, text, bigint, integer, bigint, bigint, bigint, boolean) is
-  'Answer with the rows of slice p_slice of a source table, one of p_first to p_last that a process of run p_run_id reads as its part p_part. Raises the connection''s own error (class 08, 28), and HR000 in a process that does not help. Internal.';
-revoke all on function mrr.read_slice(text, text, text, text, bigint, integer, bigint, bigint, bigint, boolean) from public;
+comment on function mrr.read_slice(text, text, text, text, bigint, integer, bigint, bigint, bigint, bigint, boolean) is
+  'Answer with the rows of slice p_slice of a source table, one of each p_step-th from p_first to p_last that a process of run p_run_id reads as its part p_part. Raises the connection''s own error (class 08, 28), and HR000 in a process that does not help. Internal.';
+revoke all on function mrr.read_slice(text, text, text, text, bigint, integer, bigint, bigint, bigint, bigint, boolean) from public;
