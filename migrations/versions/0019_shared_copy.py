@@ -18,6 +18,8 @@ drop function if exists mrr.begin_copy(etl.source_table);
 drop function if exists mrr.copy_slices(etl.source_table, bigint, bigint, bigint);
 drop function if exists mrr.read_slice(text, text, text, text, bigint, integer, bigint, bigint, bigint, bigint, boolean);
 drop function if exists mrr.is_helper(integer);
+drop function if exists mrr.slices_query(etl.source_table, bigint, text, integer, bigint, bigint);
+drop function if exists mrr.privileges(regclass);
 drop function if exists mrr.is_replaceable(regclass);
 drop function if exists mrr.rows_query(etl.source_table, text, boolean, text);
 drop function if exists mrr.answer_columns(etl.source_table, boolean);

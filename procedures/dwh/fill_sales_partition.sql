@@ -6,7 +6,8 @@
 -- A first load is the largest of all, so each part is one that several processes share: CREATE TABLE AS, which for that
 -- numbers the sales by itself, the index, which attaching makes in one go, and the counting. Sales of a first copy have numbers already, those of the
 -- mirror's rows; others are counted by the process that writes, which costs it a third of its time. Where there are more than p_fit, so that too few
--- numbers were taken or a row of the copy became several sales, or the members of many were unknown, the table is made once more.
+-- numbers were taken, where a row of the copy became several sales, which the primary key tells, or where the members of many were unknown, the
+-- table is made once more.
 create or replace function dwh.fill_sales_partition(p_batch bigint, p_day date, p_origin bigint, p_fit bigint)
 returns bigint
 language plpgsql
@@ -21,12 +22,12 @@ declare
   v_before bigint;
   v_inserted bigint := p_fit;
   v_expected bigint;
-  v_is_numbered boolean;
+  v_is_numbered boolean := stg.is_copy('sales');
   v_incomplete bigint;
 begin
   for v_attempt in 1..3 loop
     v_expected := v_inserted;
-    v_is_numbered := v_expected <= p_fit and stg.is_copy('sales');
+    v_is_numbered := v_is_numbered and v_expected <= p_fit;
     v_before := nextval(v_keys);
     perform setval(v_keys, v_before + case when v_is_numbered then pg_sequence_last_value(etl.number_sequence('mrr.sales')) else v_expected end);
     execute format(
@@ -41,7 +42,17 @@ begin
       using v_before, v_captured_at, (v_captured_at at time zone v_time_zone)::date, p_origin, p_batch;
     get diagnostics v_inserted = row_count;
     v_incomplete := dwh.complete_sales_partition(v_partition, p_batch, p_origin, v_inserted / 10);
-    exit when v_incomplete = 0 and v_inserted <= v_expected;
+    if v_incomplete = 0 and v_inserted <= v_expected then
+      begin
+        perform dwh.attach_partition('dwh.fact_sales', v_partition, p_day);
+        exit;
+      exception when unique_violation then
+        if not v_is_numbered then
+          raise;
+        end if;
+        v_is_numbered := false;
+      end;
+    end if;
     execute format('drop table %s', v_partition::regclass);
   end loop;
   if v_incomplete > 0 then
@@ -50,7 +61,6 @@ begin
       message = format('batch %s has %s fit sales, but %s found a customer and a product', p_batch, v_inserted, v_inserted - v_incomplete),
       hint = 'Rows of dwh.dim_customer or dwh.dim_product were changed by hand. Mend them: call etl.rebuild(''dwh.dim_customer''); call etl.rebuild(''dwh.dim_product'');';
   end if;
-  perform dwh.attach_partition('dwh.fact_sales', v_partition, p_day);
   perform etl.analyze_table(v_partition::regclass);
   perform dwh.note_partition(v_partition::regclass);
   return v_inserted;

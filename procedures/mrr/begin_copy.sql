@@ -1,7 +1,7 @@
 -- Contract: lets the first copy of a large table without a key go straight into its mirror, if that is possible, and
 -- says whether it does; the mirror is empty. Once filled, its change set is a view, stg.<mirror>_changes (stg.show_copy), of what is written beside it
 -- (stg.<mirror>_written) and of the mirror's rows, each an insert of the batch: nothing is written twice. The mirror's
--- primary key is dropped and made again at once when all rows are there (etl.make_indexes).
+-- primary key is dropped and made again at once when all rows are there (etl.make_indexes); its numbers begin anew.
 -- Invariant: the view stands for one batch that waits. stg.end_copy() ends it: when the batch is published, or, with its
 -- rows written out, before anything else changes the mirror.
 -- A table that the source's statistics do not know may be large, unless it is empty. The common way, through a change set, go sources over
@@ -45,6 +45,7 @@ begin
   exception when lock_not_available then
     return false;
   end;
+  execute format('alter table mrr.%I alter _hr_id restart', v_mirror);
   execute format('alter table mrr.%I drop constraint %I', v_mirror,
                  (select c.conname from pg_constraint c where c.conrelid = format('mrr.%I', v_mirror)::regclass and c.contype = 'p'));
   execute format('alter table stg.%I rename to %I', v_mirror || '_changes', v_mirror || '_written');

@@ -24,7 +24,8 @@ begin
   if p_slice = p_first then
     perform etl.open_connection(v_connection, p_source);
     perform etl_ext.dblink_exec(v_connection, format('begin isolation level repeatable read read only; set transaction snapshot %L; set local plan_cache_mode = force_custom_plan', p_snapshot));
-    perform etl_ext.dblink_exec(v_connection, 'prepare headrace_slice (tid, tid) as ' || p_query);
+    perform etl.send_query(v_connection, 'prepare headrace_slice (tid, tid) as ' || p_query); -- which a lock there may hold
+    perform etl.finish_query(v_connection);
     perform etl.post_query(v_connection, format('execute headrace_slice(''(%s,0)'', ''(%s,0)'')', p_slice * c_slice, (p_slice + 1) * c_slice));
   end if;
   perform etl.await_answer(v_connection);
