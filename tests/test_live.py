@@ -53,6 +53,10 @@ from mrr.account a
 full join (select account, sum(amount) as total from mrr.entry group by 1) e on e.account = a.id
 where coalesce(a.balance, 0) <> coalesce(e.total, 0)
 """
+WORKING = """
+select from pg_catalog.pg_locks l
+where l.locktype = 'advisory' and l.database = (select oid from pg_catalog.pg_database where datname = current_database())
+"""
 
 
 @pytest.mark.parametrize("max_changes", [1000])
@@ -82,6 +86,7 @@ def test_every_batch_is_a_state_of_the_source(source: Flow, max_changes: int) ->
     assert not runs.is_alive(), "a run does not end"
     source.operational.execute("insert into public.entry values (1, 0)")
     wait_until(lambda: not source.operational.query("select from pg_catalog.pg_replication_slots where active"))
+    wait_until(lambda: not source.warehouse.query(WORKING), what="the end of the session that was killed last")
     source.run(PIPELINE)
     assert source.last_run("status", PIPELINE) == ("succeeded",)
     for table in TABLES:

@@ -112,6 +112,12 @@ def test_index_of_a_large_table_is_shared(warehouse: Database) -> None:
         session.execute("set max_parallel_maintenance_workers = 3")
         assert session.execute(share, [None]).fetchone() == (True,)
         assert session.execute(options).fetchone() == (["parallel_workers=3"],)
+        told: list[str] = []
+        session.add_notice_handler(lambda notice: told.append(notice.message_primary or ""))
+        session.execute("set client_min_messages = debug1; set maintenance_work_mem = '1MB'")
+        session.execute("create index made on public.large (length(line))")
+        session.execute("reset client_min_messages")
+        assert 'building index "made" on table "large" with request for 3 parallel workers' in told
         assert session.execute(share, [True]).fetchone() == (False,)
         assert session.execute(options).fetchone() == (None,)
     warehouse.execute("alter table public.large set (parallel_workers = 1)")

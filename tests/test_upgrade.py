@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.capture import add_log_table, may_replicate
-from tests.conftest import ROOT, SAMPLE, register
+from tests.conftest import ROOT, SAMPLE, register, unschedule
 from tests.support import Database, Flow
 
 FIRST = "migrations/versions/0006_backup.py"
@@ -104,11 +104,12 @@ def filled(commit: str, operational: Database, warehouse: Database, place: Path)
 
 
 def deploy(tree: Path, warehouse: Database) -> None:
-    """Run ``alembic upgrade head`` of a tree."""
+    """Run ``alembic upgrade head`` of a tree, and take away the jobs, which would run when a minute begins."""
     subprocess.run(
         [sys.executable, "-m", "alembic", "upgrade", "head"],
         cwd=tree, env={**os.environ, "WAREHOUSE_DSN": warehouse.dsn}, check=True, capture_output=True,
     )  # fmt: skip
+    unschedule(warehouse.server, warehouse.name)
 
 
 def history(flow: Flow) -> dict[str, list[str]]:
