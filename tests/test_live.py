@@ -55,7 +55,8 @@ where coalesce(a.balance, 0) <> coalesce(e.total, 0)
 """
 WORKING = """
 select from pg_catalog.pg_locks l
-where l.locktype = 'advisory' and l.database = (select oid from pg_catalog.pg_database where datname = current_database())
+where l.locktype = 'advisory'
+  and l.database = (select oid from pg_catalog.pg_database where datname = current_database())
 """
 
 
