@@ -181,6 +181,7 @@ def test_copy_that_one_of_several_leaves(wide: Flow, who: str) -> None:
         "create publication bound for table mrr.wide",
         "grant select (n) on mrr.wide to headrace_reader",
         "alter table mrr.wide alter n set statistics 7",
+        "alter table mrr.wide alter n set (n_distinct_inherited = -0.5)",
         "alter table mrr.wide alter filler set storage external",
         "comment on column mrr.wide.n is 'ours'",
         "alter table mrr.wide set (fillfactor = 90)",
