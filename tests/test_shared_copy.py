@@ -16,6 +16,7 @@ BLOCKS = "select pg_relation_size('public.wide') / current_setting('block_size')
 MIRROR = "select 'mrr.wide'::regclass::oid::bigint"
 HELPERS = "select pid from pg_catalog.pg_stat_activity where leader_pid = %s"
 READERS = f"select pid from pg_catalog.pg_stat_activity where datname = %s and usename = '{SOURCE_ROLE}'"
+BLOCKED = f"{READERS} and wait_event = 'advisory'"
 
 SHAPE = """
 select a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity, a.attcollation,
@@ -106,7 +107,8 @@ def test_copy_is_read_by_several(wide: Flow, allowed: int, parts: int, share: st
         stopped_at(wide.operational, *range(parts, 2 * parts)),
     ):
         run = wide.start("wide")
-        wait_until(lambda: monitor.execute(seen).fetchall() == [(3502, share)], what="a slice of each part")
+        wait_until(lambda: len(wide.operational.query(BLOCKED, [wide.operational.name])) == parts, what="all who read")
+        assert monitor.execute(seen).fetchall() == [(3502, share)]
         assert len(wide.warehouse.query(HELPERS, [run.pid])) == parts
         assert len(wide.operational.query(READERS, [wide.operational.name])) == 1 + parts
     run.finish()
@@ -145,10 +147,9 @@ def test_copy_that_one_of_several_leaves(wide: Flow, who: str) -> None:
     """Whoever ends, the copy ends with it, nothing of it is left here or at the source, and the next run makes it."""
     helpers = "select * from pg_catalog.pg_stat_activity where leader_pid is not null"
     errors = "select e.sqlstate from etl.procedure_errors e"
-    blocked = f"{READERS} and wait_event = 'advisory'"
     with stopped_at(wide.operational, 2, 3):
         run = wide.start("wide")
-        wait_until(lambda: len(wide.operational.query(blocked, [wide.operational.name])) == 2, what="two who read")
+        wait_until(lambda: len(wide.operational.query(BLOCKED, [wide.operational.name])) == 2, what="two who read")
         if who == "run":
             wide.warehouse.execute("select pg_cancel_backend(%s)", [run.pid])
             with pytest.raises(psycopg.errors.QueryCanceled):
@@ -156,7 +157,7 @@ def test_copy_that_one_of_several_leaves(wide: Flow, who: str) -> None:
         elif who == "helper":
             wide.warehouse.execute(f"select pg_terminate_backend(pid) from ({HELPERS} limit 1) h", [run.pid])
         else:
-            one = f"{blocked} limit 1"
+            one = f"{BLOCKED} limit 1"
             wide.operational.execute(f"select pg_terminate_backend(pid) from ({one}) r", [wide.operational.name])
         if who != "run":
             with pytest.raises(psycopg.errors.AdminShutdown, match="pipeline wide failed in step wide"):
