@@ -89,6 +89,8 @@ def equal(flow: Flow) -> None:
     flow.assert_mirror_equals_source("public.wide", without=["secret", "mail", "note"])
     assert flow.warehouse.value("select count(distinct secret) from mrr.wide where secret ~ '^[0-9a-f]{64}$'") > 1000
     assert flow.warehouse.value("select max(length(mail)) from mrr.wide") == 1
+    added = "select min(_hr_id) from mrr.wide where n = -1"
+    assert flow.warehouse.value(f"select ({added}) > max(_hr_id) from mrr.wide where n <> -1")
 
 
 @pytest.mark.parametrize(("allowed", "parts", "share"), [(1, 2, "0.250"), (3, 3, "0.387"), (8, 4, "0.500")])
@@ -130,6 +132,12 @@ def test_copy_where_one_helper_reads_all_parts(wide: Flow) -> None:
 def test_copy_while_the_source_ends_idle_transactions(wide: Flow) -> None:
     """The connection that has the snapshot is idle while helpers read, and may be so for as long; not after it."""
     limit = "idle_in_transaction_session_timeout"
+    wide.operational.execute(
+        f"create table public.later (id integer primary key); insert into public.later values (1);"
+        f"create policy limited on public.later using (current_setting('{limit}') = '300ms');"
+        "alter table public.later enable row level security"
+    )
+    wide.add_table("public.later", "wide")
     wide.operational.execute(f"alter role {SOURCE_ROLE} set {limit} = '300ms'")
     with stopped_at(wide.operational, 2, 3):
         run = wide.start("wide")
@@ -139,6 +147,7 @@ def test_copy_while_the_source_ends_idle_transactions(wide: Flow) -> None:
         run.finish()
     finally:
         wide.operational.execute(f"alter role {SOURCE_ROLE} reset {limit}")
+    assert wide.warehouse.value("select count(*) from mrr.later") == 1, "what was read after it"
     equal(wide)
 
 

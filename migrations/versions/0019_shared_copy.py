@@ -16,7 +16,7 @@ drop function if exists mrr.begin_copy(etl.source_table, bigint);
 DOWNGRADE = """
 drop function if exists mrr.begin_copy(etl.source_table);
 drop function if exists mrr.copy_slices(etl.source_table, bigint, bigint, bigint);
-drop function if exists mrr.read_slice(text, text, text, text, bigint, integer, bigint, bigint, bigint, bigint, boolean);
+drop function if exists mrr.read_slice(text, text, text, text, bigint, bigint, bigint, bigint, bigint, boolean);
 drop function if exists mrr.is_helper(integer);
 drop function if exists mrr.slices_query(etl.source_table, bigint, text, integer, bigint, bigint);
 drop function if exists mrr.privileges(regclass);

@@ -7,7 +7,7 @@
 -- subtransaction, which each EXCEPTION block does. Only such a process may call it: the one that writes cannot run other commands between its rows,
 -- so there (p_is_helper: mrr.is_helper) it raises HR000.
 create or replace function mrr.read_slice(
-  p_source text, p_snapshot text, p_query text, p_columns text, p_run_id bigint, p_part integer, p_slice bigint, p_first bigint, p_last bigint, p_step bigint, p_is_helper boolean)
+  p_source text, p_snapshot text, p_query text, p_columns text, p_run_id bigint, p_slice bigint, p_first bigint, p_last bigint, p_step bigint, p_is_helper boolean)
 returns setof record
 language plpgsql
 parallel safe
@@ -15,6 +15,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   c_slice constant bigint := 64::bigint; -- blocks, half a megabyte: some thousand rows to an array
+  c_ask constant text := 'execute headrace_slice(''(%s,0)'', ''(%s,0)'')';
   v_connection constant text := 'headrace2_' || p_source;
 begin
   -- what is executed is put together from parts that format() has quoted: @plpgsql_check_options: security_warnings = off
@@ -26,20 +27,20 @@ begin
     perform etl_ext.dblink_exec(v_connection, format('begin isolation level repeatable read read only; set transaction snapshot %L; set local plan_cache_mode = force_custom_plan', p_snapshot));
     perform etl.send_query(v_connection, 'prepare headrace_slice (tid, tid) as ' || p_query); -- which a lock there may hold
     perform etl.finish_query(v_connection);
-    perform etl.post_query(v_connection, format('execute headrace_slice(''(%s,0)'', ''(%s,0)'')', p_slice * c_slice, (p_slice + 1) * c_slice));
+    perform etl.post_query(v_connection, format(c_ask, p_slice * c_slice, (p_slice + 1) * c_slice));
   end if;
   perform etl.await_answer(v_connection);
   return query execute format('select * from etl_ext.dblink_get_result($1) r (%s)', p_columns) using v_connection;
   perform etl.finish_query(v_connection);
-  perform etl.show_share(p_run_id, p_part, (p_slice - p_first) / p_step + 1, (p_last - p_first) / p_step + 1);
+  perform etl.show_share(p_run_id, p_first::integer, (p_slice - p_first) / p_step + 1, (p_last - p_first) / p_step + 1);
   if p_slice < p_last then
-    perform etl.post_query(v_connection, format('execute headrace_slice(''(%s,0)'', ''(%s,0)'')', (p_slice + p_step) * c_slice, (p_slice + p_step + 1) * c_slice));
+    perform etl.post_query(v_connection, format(c_ask, (p_slice + p_step) * c_slice, (p_slice + p_step + 1) * c_slice));
   else
     perform etl_ext.dblink_disconnect(v_connection);
   end if;
 end
 $$;
 
-comment on function mrr.read_slice(text, text, text, text, bigint, integer, bigint, bigint, bigint, bigint, boolean) is
-  'Answer with the rows of slice p_slice of a source table, one of each p_step-th from p_first to p_last that a process of run p_run_id reads as its part p_part. Raises the connection''s own error (class 08, 28), and HR000 in a process that does not help. Internal.';
-revoke all on function mrr.read_slice(text, text, text, text, bigint, integer, bigint, bigint, bigint, bigint, boolean) from public;
+comment on function mrr.read_slice(text, text, text, text, bigint, bigint, bigint, bigint, bigint, boolean) is
+  'Answer with the rows of slice p_slice of a source table, one of each p_step-th from p_first to p_last that a process of run p_run_id reads. Raises the connection''s own error (class 08, 28), and HR000 in a process that does not help. Internal.';
+revoke all on function mrr.read_slice(text, text, text, text, bigint, bigint, bigint, bigint, bigint, boolean) from public;

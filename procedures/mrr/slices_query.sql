@@ -14,7 +14,7 @@ as $$
     format('select %1$s, $1 as _hr_batch, etl.placed_hash(c._hr_id, hashtextextended(%2$s, 0)) as _hr_hash, c._hr_id from (%3$s) c',
       etl.column_list(t.id, 'c.%1$I'), etl.row_image(t.id, 'c'),
       mrr.rows_query(p_table,
-        format('generate_series(%1$s::bigint, %2$s, %3$s) n (slice) cross join lateral mrr.read_slice(%4$L, %5$L, %6$L, %7$L, %8$s, %1$s, n.slice, %1$s, %2$s, %3$s, mrr.is_helper(%9$s))',
+        format('generate_series(%1$s::bigint, %2$s, %3$s) n (slice) cross join lateral mrr.read_slice(%4$L, %5$L, %6$L, %7$L, %8$s, n.slice, %1$s, %2$s, %3$s, mrr.is_helper(%9$s))',
           p.first, p.last, p_parts, (p_table).source, p_snapshot, t.query, t.columns, p_run_id, pg_backend_pid()),
         true, format('n.slice * %s', p_room))),
     ' union all ' order by p.first)
